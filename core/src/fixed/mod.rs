@@ -1,0 +1,9 @@
+//! Fixed-point arithmetic: the numbers of `docs/numerics.md`, nothing else.
+
+pub mod exp;
+pub mod gaussian;
+pub mod requantize;
+pub mod tables;
+pub mod wide;
+
+pub use requantize::Rounding;

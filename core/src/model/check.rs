@@ -1,0 +1,198 @@
+//! The one gate: a blob is checked here, completely, and nowhere else.
+
+use super::Model;
+use super::error::ModelError;
+use super::layer::{FullyConnected, LayerView, Operator, Output, array};
+use super::plan::{ArenaPlan, Step};
+use super::wire::{
+    Description, HEADER_LEN, Header, Latent, LayerRecord, Likelihood, MAGIC, VERSION, checksum,
+    output,
+};
+use crate::arena::ALIGNMENT;
+use crate::fixed::Rounding;
+use crate::score::ScoreKind;
+
+/// Greatest |product| of two int8 numbers.
+const MAX_PRODUCT: u64 = 128 * 128;
+
+pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, ModelError> {
+    let (description, payload) = open(blob)?;
+    let layers = bytemuck::try_cast_slice::<u8, LayerRecord>(
+        description.layers.of(payload).ok_or(ModelError::Section)?,
+    )
+    .map_err(|_| ModelError::Section)?;
+    let mut model = Model { description, layers, payload, plan: ArenaPlan::default() };
+    check_frontend(&model)?;
+    check_score(&model)?;
+    model.plan = check_layers(&model)?;
+    if model.plan.len != model.description.arena_len as usize {
+        return Err(ModelError::ArenaLength {
+            needed: model.plan.len as u32,
+            stated: model.description.arena_len,
+        });
+    }
+    Ok(model)
+}
+
+/// Header and description; the payload is what lies behind them.
+fn open(blob: &[u8]) -> Result<(Description<'_>, &[u8]), ModelError> {
+    if !blob.as_ptr().addr().is_multiple_of(ALIGNMENT) && !blob.is_empty() {
+        return Err(ModelError::Misaligned);
+    }
+    let got = blob.len() as u32;
+    let bytes =
+        blob.get(..HEADER_LEN).ok_or(ModelError::Length { stated: HEADER_LEN as u32, got })?;
+    let header: &Header = bytemuck::try_from_bytes(bytes).map_err(|_| ModelError::Misaligned)?;
+    if header.magic != MAGIC {
+        return Err(ModelError::BadMagic);
+    }
+    if header.version != VERSION {
+        return Err(ModelError::UnsupportedVersion { found: header.version });
+    }
+    if header.total_len as usize != blob.len() {
+        return Err(ModelError::Length { stated: header.total_len, got });
+    }
+    let computed = checksum(blob);
+    if header.crc32 != computed {
+        return Err(ModelError::Checksum { stated: header.crc32, computed });
+    }
+    if header.reserved != 0 || header.padding != [0; 12] {
+        return Err(ModelError::Description);
+    }
+    let end =
+        HEADER_LEN.checked_add(header.description_len as usize).ok_or(ModelError::Description)?;
+    let description = blob.get(HEADER_LEN..end).ok_or(ModelError::Description)?;
+    let (description, rest) = postcard::take_from_bytes::<Description<'_>>(description)
+        .map_err(|_| ModelError::Description)?;
+    if !rest.is_empty() {
+        return Err(ModelError::Description);
+    }
+    let start = end.checked_next_multiple_of(ALIGNMENT).ok_or(ModelError::Section)?;
+    Ok((description, blob.get(start..).ok_or(ModelError::Section)?))
+}
+
+fn check_frontend(model: &Model<'_>) -> Result<(), ModelError> {
+    let wire = &model.description.frontend;
+    let channels = usize::from(wire.channels);
+    let offsets: &[i32] = array(model.payload, wire.offset, channels).ok_or(ModelError::Section)?;
+    let multipliers = array(model.payload, wire.multiplier, channels).ok_or(ModelError::Section)?;
+    let shifts = array(model.payload, wire.shift, channels).ok_or(ModelError::Section)?;
+    let sizes = [wire.window_len, wire.hop, wire.channels];
+    if sizes.contains(&0) || model.input_len() > usize::from(u16::MAX) {
+        return Err(ModelError::Frontend);
+    }
+    // v = T x - sum(x) - offset must fit i32.
+    let gain = if wire.remove_mean { u64::from(wire.window_len) * 2 } else { 1 };
+    let fits = |offset: &i32| gain * 32_768 + u64::from(offset.unsigned_abs()) <= i32::MAX as u64;
+    let numbers =
+        multipliers.iter().zip(shifts).all(|(&multiplier, &shift)| valid_scale(multiplier, shift));
+    if numbers && offsets.iter().all(fits) { Ok(()) } else { Err(ModelError::Frontend) }
+}
+
+fn check_score(model: &Model<'_>) -> Result<(), ModelError> {
+    let description = &model.description;
+    let kind_fits = match (description.likelihood, description.score) {
+        (Likelihood::Bernoulli, ScoreKind::GaussianNll) => false,
+        (Likelihood::Gaussian { .. }, ScoreKind::BernoulliNll) => false,
+        (_, ScoreKind::KlDivergence) => description.latent.has_logvar,
+        _ => true,
+    };
+    let likelihood_fits = match description.likelihood {
+        // The features must be u8 pixels: q + 128 = 255 x.
+        Likelihood::Bernoulli => description.frontend.zero_point == -128,
+        Likelihood::Gaussian { precision, factor, .. } => {
+            array::<u16>(model.payload, precision, model.input_len()).ok_or(ModelError::Section)?;
+            factor.is_valid()
+        }
+    };
+    if kind_fits && likelihood_fits && description.mean_square.is_valid() {
+        Ok(())
+    } else {
+        Err(ModelError::Score)
+    }
+}
+
+/// Every layer: sections, numbers, and shapes that chain. Returns the arena they need.
+fn check_layers(model: &Model<'_>) -> Result<ArenaPlan, ModelError> {
+    let description = &model.description;
+    let encoder_len = usize::from(description.encoder_len);
+    let count = u16::try_from(model.layers.len()).map_err(|_| ModelError::Description)?;
+    if encoder_len == 0 || encoder_len >= model.layers.len() {
+        return Err(ModelError::Description);
+    }
+    check_latent(&description.latent)?;
+    let latent = usize::from(description.latent.len);
+    let head = if description.latent.has_logvar { latent.saturating_mul(2) } else { latent };
+
+    let mut plan = ArenaPlan::default();
+    let mut expected_input = model.input_len();
+    for (index, record) in (0..count).zip(model.layers) {
+        let layer = LayerView::new(record, model.payload).map_err(|fault| fault.at(index))?;
+        let at = usize::from(index);
+        let decoder = at >= encoder_len;
+        let (position, layers) = if decoder {
+            (at - encoder_len, model.layers.len() - encoder_len)
+        } else {
+            (at, encoder_len)
+        };
+        let is_last = position + 1 == layers;
+        let wrong_shape = ModelError::LayerShape { layer: index };
+        if layer.input_len() != expected_input || layer.output_len() == 0 {
+            return Err(wrong_shape);
+        }
+        if is_last && layer.output_len() != if decoder { model.input_len() } else { head } {
+            return Err(wrong_shape);
+        }
+        // Heads are wide, everything else is int8.
+        if is_last != (record.output == output::INT16) {
+            return Err(ModelError::UnsupportedLayer { layer: index });
+        }
+        check_numbers(&layer, description.rounding, index)?;
+        check_name(record, model.payload)?;
+        plan.cover(Step::new(&layer, position, layers, decoder));
+        expected_input = if is_last && !decoder { latent } else { layer.output_len() };
+    }
+    Ok(plan.finish(model.input_len(), head.saturating_mul(2)))
+}
+
+fn check_latent(latent: &Latent) -> Result<(), ModelError> {
+    let numbers = latent.mu_frac_bits <= 15
+        && latent.logvar_frac_bits <= 15
+        && valid_scale(latent.z_multiplier, latent.z_shift)
+        && latent.z_shift <= 0;
+    if latent.len != 0 && numbers { Ok(()) } else { Err(ModelError::Description) }
+}
+
+/// Multipliers, shifts and clamps in range, and no sum beyond 32 bits.
+fn check_numbers(layer: &LayerView<'_>, rounding: Rounding, index: u16) -> Result<(), ModelError> {
+    let numbers = ModelError::LayerNumbers { layer: index };
+    if let Output::Int8 { min, max, .. } = layer.output
+        && min > max
+    {
+        return Err(numbers);
+    }
+    let Operator::FullyConnected(FullyConnected { inputs, bias, multiplier, shift, .. }) =
+        layer.operator;
+    for ((&bias, &multiplier), &shift) in bias.iter().zip(multiplier).zip(shift) {
+        if !valid_scale(multiplier, shift) {
+            return Err(numbers);
+        }
+        let mut bound = inputs as u64 * MAX_PRODUCT + u64::from(bias.unsigned_abs());
+        if rounding == Rounding::Double && shift > 0 {
+            bound <<= shift.unsigned_abs().min(15);
+        }
+        if bound > i32::MAX as u64 {
+            return Err(ModelError::LayerOverflow { layer: index });
+        }
+    }
+    Ok(())
+}
+
+fn valid_scale(multiplier: i32, shift: i8) -> bool {
+    (multiplier == 0 || multiplier >= 1 << 30) && (-31..=15).contains(&shift)
+}
+
+fn check_name(record: &LayerRecord, payload: &[u8]) -> Result<(), ModelError> {
+    let name = record.name.of(payload).ok_or(ModelError::Section)?;
+    core::str::from_utf8(name).map(|_| ()).map_err(|_| ModelError::Description)
+}

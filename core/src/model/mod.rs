@@ -1,0 +1,158 @@
+//! A validated model, borrowed from its blob.
+
+mod check;
+mod error;
+mod layer;
+mod plan;
+pub mod wire;
+
+pub use error::ModelError;
+pub use layer::{FullyConnected, LayerView, Operator, Output};
+pub use plan::{ArenaPlan, Step};
+
+use crate::fixed::Rounding;
+use crate::frontend::Frontend;
+use crate::score::{Score, ScoreKind};
+use wire::{Calibration, Description, LayerRecord, Likelihood, Provenance};
+
+/// A model that [`parse`](Self::parse) has proven sound. It borrows everything
+/// from the blob, which may stay in flash; a few hundred bytes of RAM.
+///
+/// ```
+/// use picovae_core::{Model, ModelError};
+/// assert_eq!(Model::parse(&[]).unwrap_err(), ModelError::Length { stated: 32, got: 0 });
+/// ```
+#[derive(Clone, Debug)]
+pub struct Model<'a> {
+    description: Description<'a>,
+    layers: &'a [LayerRecord],
+    payload: &'a [u8],
+    plan: ArenaPlan,
+}
+
+impl<'a> Model<'a> {
+    /// Checks a blob completely: lengths, checksum, version, every section,
+    /// shapes that chain, every multiplier and shift, and that no sum can
+    /// leave 32 bits. Whatever this accepts runs without error and without panic.
+    ///
+    /// `blob` must start at a 16-byte boundary ([`Aligned`](crate::arena::Aligned)).
+    ///
+    /// # Errors
+    /// A [`ModelError`] that names what is wrong.
+    pub fn parse(blob: &'a [u8]) -> Result<Self, ModelError> {
+        check::parse(blob)
+    }
+
+    /// Name of the model.
+    pub fn name(&self) -> &'a str {
+        self.description.name
+    }
+
+    /// Where the model came from.
+    pub fn provenance(&self) -> Provenance<'a> {
+        self.description.provenance
+    }
+
+    /// The whole description, as the blob states it.
+    pub fn description(&self) -> &Description<'a> {
+        &self.description
+    }
+
+    /// Bytes of arena a [`Vae`](crate::Vae) of this model needs.
+    pub fn arena_len(&self) -> usize {
+        self.plan.len
+    }
+
+    /// Where each activation lies in the arena.
+    pub fn plan(&self) -> ArenaPlan {
+        self.plan
+    }
+
+    /// Features a window: `window_len * channels`.
+    pub fn input_len(&self) -> usize {
+        usize::from(self.description.frontend.window_len)
+            * usize::from(self.description.frontend.channels)
+    }
+
+    /// Latent dimensions.
+    pub fn latent_len(&self) -> usize {
+        self.description.latent.len.into()
+    }
+
+    /// Layers, encoder first.
+    pub fn layer_count(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// How many of the layers are the encoder's.
+    pub fn encoder_len(&self) -> usize {
+        self.description.encoder_len.into()
+    }
+
+    /// The raw record of layer `index`.
+    pub fn record(&self, index: usize) -> Option<&'a LayerRecord> {
+        self.layers.get(index)
+    }
+
+    /// Layer `index` with its weights, `None` behind the last.
+    pub fn layer(&self, index: usize) -> Option<LayerView<'a>> {
+        LayerView::new(self.layers.get(index)?, self.payload).ok()
+    }
+
+    /// Name of layer `index`, empty if it has none.
+    pub fn layer_name(&self, index: usize) -> &'a str {
+        let bytes = self.layers.get(index).and_then(|layer| layer.name.of(self.payload));
+        bytes.and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or("")
+    }
+
+    /// Rounding of every requantization of a layer.
+    pub fn rounding(&self) -> Rounding {
+        self.description.rounding
+    }
+
+    /// The front-end.
+    pub fn frontend(&self) -> Frontend<'a> {
+        let wire = &self.description.frontend;
+        let channels = usize::from(wire.channels);
+        Frontend {
+            window_len: wire.window_len.into(),
+            hop: wire.hop.into(),
+            channels,
+            remove_mean: wire.remove_mean,
+            zero_point: wire.zero_point,
+            offset: layer::array(self.payload, wire.offset, channels).unwrap_or(&[]),
+            multiplier: layer::array(self.payload, wire.multiplier, channels).unwrap_or(&[]),
+            shift: layer::array(self.payload, wire.shift, channels).unwrap_or(&[]),
+        }
+    }
+
+    /// What the decoder's output means.
+    pub fn likelihood(&self) -> Likelihood {
+        self.description.likelihood
+    }
+
+    /// The u16 precisions of a Gaussian likelihood, empty otherwise.
+    pub fn precision(&self) -> &'a [u16] {
+        match self.description.likelihood {
+            Likelihood::Gaussian { precision, .. } => {
+                layer::array(self.payload, precision, self.input_len()).unwrap_or(&[])
+            }
+            Likelihood::Bernoulli => &[],
+        }
+    }
+
+    /// The score the model was calibrated for.
+    pub fn score_kind(&self) -> ScoreKind {
+        self.description.score
+    }
+
+    /// The calibrated threshold: scores above it are anomalies.
+    pub fn threshold(&self) -> Option<Score> {
+        self.description.threshold.map(Score)
+    }
+
+    /// Scores of the calibration windows.
+    pub fn calibration(&self) -> Calibration {
+        self.description.calibration
+    }
+}

@@ -1,0 +1,105 @@
+//! A ring of frames, a window every hop, a verdict at every window's end.
+
+use crate::model::Model;
+use crate::score::{Score, ScoreKind};
+use crate::trace::{NoTrace, Trace};
+use crate::vae::{Vae, VaeError};
+
+/// What a window's end gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Verdict {
+    /// Windows judged before this one.
+    pub window: u32,
+    /// The window's score.
+    pub score: Score,
+    /// What the score measures, and so its Q format.
+    pub kind: ScoreKind,
+    /// The threshold, in the same format.
+    pub threshold: Option<Score>,
+}
+
+impl Verdict {
+    /// Whether the score is above the threshold; never without one.
+    pub fn is_anomaly(&self) -> bool {
+        self.threshold.is_some_and(|threshold| self.score > threshold)
+    }
+}
+
+/// A [`Vae`] fed frame by frame.
+///
+/// A frame is one raw sample of every channel. The first verdict comes with
+/// frame `window_len`, the next ones every `hop` frames.
+#[derive(Debug)]
+pub struct Detector<'m, 'a> {
+    vae: Vae<'m, 'a>,
+    ring: &'m mut [i16],
+    /// Where the next frame goes, in samples.
+    head: usize,
+    /// Frames until the next verdict.
+    wait: usize,
+    windows: u32,
+    threshold: Option<Score>,
+}
+
+impl<'m, 'a> Detector<'m, 'a> {
+    /// Joins a model, its arena, and a ring of `window_len * channels` samples.
+    ///
+    /// # Errors
+    /// [`VaeError::RingTooSmall`], and those of [`Vae::new`].
+    pub fn new(
+        model: &'m Model<'a>,
+        arena: &'m mut [u8],
+        ring: &'m mut [i16],
+    ) -> Result<Self, VaeError> {
+        let (needed, got) = (model.input_len(), ring.len());
+        let ring = ring.get_mut(..needed).ok_or(VaeError::RingTooSmall { needed, got })?;
+        Ok(Self {
+            vae: Vae::new(model, arena)?,
+            ring,
+            head: 0,
+            wait: model.frontend().window_len,
+            windows: 0,
+            threshold: model.threshold(),
+        })
+    }
+
+    /// The inference engine, for its latent and reconstruction after a verdict.
+    pub fn vae(&self) -> &Vae<'m, 'a> {
+        &self.vae
+    }
+
+    /// Another threshold than the model's, in the score's Q format; `None` never alarms.
+    pub fn set_threshold(&mut self, threshold: Option<Score>) {
+        self.threshold = threshold;
+    }
+
+    /// Takes one frame, `[channels]`; gives a verdict if it ends a window.
+    /// Infallible: what is missing of a short frame keeps the sample of a window
+    /// before, what is too much of a long one is dropped.
+    pub fn push(&mut self, frame: &[i16]) -> Option<Verdict> {
+        self.push_traced(frame, &mut NoTrace)
+    }
+
+    /// [`push`](Self::push), watched.
+    pub fn push_traced(&mut self, frame: &[i16], trace: &mut impl Trace) -> Option<Verdict> {
+        let frontend = self.vae.model().frontend();
+        let end = self.head + frontend.channels;
+        if let Some(slot) = self.ring.get_mut(self.head..end) {
+            slot.iter_mut().zip(frame).for_each(|(slot, &sample)| *slot = sample);
+        }
+        self.head = if end >= self.ring.len() { 0 } else { end };
+        self.wait = self.wait.saturating_sub(1);
+        if self.wait > 0 {
+            return None;
+        }
+        self.wait = frontend.hop;
+        let (newer, older) = self.ring.split_at_checked(self.head)?;
+        self.vae.load_ring(older, newer).ok()?;
+        let score = self.vae.score_loaded(trace);
+        let window = self.windows;
+        self.windows = self.windows.wrapping_add(1);
+        let kind = self.vae.model().score_kind();
+        Some(Verdict { window, score, kind, threshold: self.threshold })
+    }
+}

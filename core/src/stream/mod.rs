@@ -1,0 +1,5 @@
+//! Streams: frames in, verdicts out.
+
+mod detector;
+
+pub use detector::{Detector, Verdict};

@@ -1,0 +1,148 @@
+//! Runs the layers over the arena; `model/plan.rs` draws the map.
+
+use crate::fixed::requantize::requantize_single;
+use crate::kernels::{self, OutputBuffer};
+use crate::model::{ArenaPlan, Model, Step};
+use crate::trace::Trace;
+
+/// The arena's three parts.
+struct Parts<'b> {
+    features: &'b mut [i8],
+    head: &'b mut [i16],
+    work: &'b mut [u8],
+}
+
+/// `None` only where the arena is shorter than the plan, which `Vae::new` excludes.
+fn split<'b>(arena: &'b mut [u8], plan: &ArenaPlan) -> Option<Parts<'b>> {
+    let (features, rest) = arena.split_at_mut_checked(plan.features)?;
+    let (head, work) = rest.split_at_mut_checked(plan.head)?;
+    let head = bytemuck::try_cast_slice_mut(head).ok()?;
+    Some(Parts { features: signed_mut(features), head, work })
+}
+
+/// Features through the encoder to the head.
+pub(super) fn encode(model: &Model<'_>, arena: &mut [u8], trace: &mut impl Trace) {
+    let Some(parts) = split(arena, &model.plan()) else {
+        return;
+    };
+    let count = model.encoder_len();
+    for index in 0..count {
+        let Some(layer) = model.layer(index) else {
+            return;
+        };
+        let step = Step::new(&layer, index, count, false);
+        let Some((input, scratch, output)) = areas(parts.work, step, index % 2 == 0) else {
+            return;
+        };
+        let input: &[i8] = if index == 0 { parts.features } else { signed(input) };
+        let input = input.get(..layer.input_len()).unwrap_or(input);
+        if index + 1 == count {
+            let Some(head) = parts.head.get_mut(..layer.output_len()) else {
+                return;
+            };
+            kernels::run(&layer, model.rounding(), input, scratch, OutputBuffer::Int16(head));
+            trace.head(index, head);
+        } else {
+            let Some(output) = signed_mut(output).get_mut(..layer.output_len()) else {
+                return;
+            };
+            kernels::run(&layer, model.rounding(), input, scratch, OutputBuffer::Int8(output));
+            trace.layer(index, output);
+        }
+    }
+}
+
+/// Writes the decoder's int8 input at the low end of the work area:
+/// `z_zero_point + requantize(value(mu, logvar))`, clamped. `logvar` is `None`
+/// for a plain autoencoder.
+pub(super) fn write_latent(
+    model: &Model<'_>,
+    arena: &mut [u8],
+    mut value: impl FnMut(usize, i16, Option<i16>) -> i16,
+) {
+    let Some(parts) = split(arena, &model.plan()) else {
+        return;
+    };
+    let latent = &model.description().latent;
+    let len = model.latent_len();
+    let Some((mu, rest)) = parts.head.split_at_checked(len) else {
+        return;
+    };
+    for (i, (z, &mu)) in signed_mut(parts.work).iter_mut().zip(mu).enumerate() {
+        let logvar = if latent.has_logvar { rest.get(i).copied() } else { None };
+        let scaled =
+            requantize_single(value(i, mu, logvar).into(), latent.z_multiplier, latent.z_shift);
+        *z = scaled.saturating_add(latent.z_zero_point.into()).clamp(-128, 127) as i8;
+    }
+}
+
+/// The latent in the work area through the decoder to its output.
+pub(super) fn decode(model: &Model<'_>, arena: &mut [u8], trace: &mut impl Trace) {
+    let Some(parts) = split(arena, &model.plan()) else {
+        return;
+    };
+    let first = model.encoder_len();
+    let count = model.layer_count().saturating_sub(first);
+    for index in 0..count {
+        let Some(layer) = model.layer(first + index) else {
+            return;
+        };
+        let step = Step::new(&layer, index, count, true);
+        let Some((input, scratch, output)) = areas(parts.work, step, index % 2 == 0) else {
+            return;
+        };
+        let input = signed(input).get(..layer.input_len()).unwrap_or(&[]);
+        if index == 0 {
+            trace.latent(input);
+        }
+        if index + 1 == count {
+            let Ok(output) = bytemuck::try_cast_slice_mut::<u8, i16>(output) else {
+                return;
+            };
+            let Some(output) = output.get_mut(..layer.output_len()) else {
+                return;
+            };
+            kernels::run(&layer, model.rounding(), input, scratch, OutputBuffer::Int16(output));
+            trace.head(first + index, output);
+        } else {
+            let Some(output) = signed_mut(output).get_mut(..layer.output_len()) else {
+                return;
+            };
+            kernels::run(&layer, model.rounding(), input, scratch, OutputBuffer::Int8(output));
+            trace.layer(first + index, output);
+        }
+    }
+}
+
+/// Where [`decode`] left the decoder's int16 output.
+pub(super) fn output<'b>(model: &Model<'_>, arena: &'b [u8]) -> &'b [i16] {
+    let plan = model.plan();
+    let len = model.input_len() * 2;
+    let count = model.layer_count().saturating_sub(model.encoder_len());
+    let work = arena.get(plan.features + plan.head..plan.len).unwrap_or(&[]);
+    // The last of an odd number of layers writes at the high end.
+    let start =
+        if count % 2 == 1 { work.len().saturating_sub(crate::arena::align_up(len)) } else { 0 };
+    let bytes = work.get(start..start + len).unwrap_or(&[]);
+    bytemuck::try_cast_slice(bytes).unwrap_or(&[])
+}
+
+/// Input, scratch and output of a step: the input at the low end if `low`, else at the high end.
+fn areas(work: &mut [u8], step: Step, low: bool) -> Option<(&[u8], &mut [u8], &mut [u8])> {
+    let Step { input, output, .. } = step;
+    let (first, second) = if low { (input, output) } else { (output, input) };
+    let middle = work.len().checked_sub(second)?;
+    let (head, last) = work.split_at_mut_checked(middle)?;
+    let (first, scratch) = head.split_at_mut_checked(first)?;
+    Some(if low { (first, scratch, last) } else { (last, scratch, first) })
+}
+
+/// The same bytes, signed.
+pub(super) fn signed(bytes: &[u8]) -> &[i8] {
+    bytemuck::cast_slice(bytes)
+}
+
+/// The same bytes, signed.
+pub(super) fn signed_mut(bytes: &mut [u8]) -> &mut [i8] {
+    bytemuck::cast_slice_mut(bytes)
+}
