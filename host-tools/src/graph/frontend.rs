@@ -1,0 +1,154 @@
+//! From raw samples to features: the float twin of the device's front-end.
+
+use super::GraphError;
+use serde::{Deserialize, Serialize};
+
+/// How a window of samples becomes the encoder's input.
+///
+/// A window is time-major: `window[t * channels + c]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Frontend {
+    /// Frames a window (for images: pixels).
+    pub window_len: usize,
+    /// Frames from one window's start to the next one's.
+    pub hop: usize,
+    /// Values a frame (for images: 1).
+    pub channels: usize,
+    /// Subtract each channel's mean over the window first.
+    pub remove_mean: bool,
+    /// Per channel, in the recording's units.
+    pub offset: Vec<f32>,
+    /// Per channel, in the recording's units: `feature = (x - offset) / scale`.
+    pub scale: Vec<f32>,
+    /// The device sees `raw = round(x / input_lsb)` as i16.
+    pub input_lsb: f32,
+}
+
+impl Frontend {
+    /// A front-end that passes samples through unchanged.
+    pub fn identity(window_len: usize, hop: usize, channels: usize) -> Self {
+        Self {
+            window_len,
+            hop,
+            channels,
+            remove_mean: false,
+            offset: vec![0.0; channels],
+            scale: vec![1.0; channels],
+            input_lsb: 1.0,
+        }
+    }
+
+    /// u8 images of `pixels` pixels, mapped to [0, 1].
+    pub fn image(pixels: usize) -> Self {
+        Self { scale: vec![255.0], ..Self::identity(pixels, pixels, 1) }
+    }
+
+    /// Elements of a window, and features of the model.
+    pub fn input_len(&self) -> usize {
+        self.window_len.saturating_mul(self.channels)
+    }
+
+    /// Writes the features of one window.
+    ///
+    /// `window` holds `input_len` samples in the recording's units; `out`
+    /// receives as many features. Whatever is longer than the other is left
+    /// alone; callers pass equal lengths.
+    pub fn features(&self, window: &[f32], out: &mut [f32]) {
+        debug_assert_eq!(window.len(), self.input_len());
+        debug_assert_eq!(out.len(), self.input_len());
+        let channels = self.channels;
+        for c in 0..channels {
+            let mut shift = self.offset[c];
+            if self.remove_mean {
+                // In f64: a mean over counts with a large DC part loses digits in f32.
+                let sum: f64 = window.iter().skip(c).step_by(channels).map(|x| f64::from(*x)).sum();
+                shift += (sum / self.window_len as f64) as f32;
+            }
+            let scale = self.scale[c];
+            let samples = window.iter().skip(c).step_by(channels);
+            for (feature, x) in out.iter_mut().skip(c).step_by(channels).zip(samples) {
+                *feature = (x - shift) / scale;
+            }
+        }
+    }
+
+    /// The i16 the device's converter gives for `x`: rounded to nearest, ties
+    /// away from zero, saturated.
+    pub fn raw(&self, x: f32) -> i16 {
+        // `as` saturates.
+        (f64::from(x) / f64::from(self.input_lsb)).round() as i16
+    }
+
+    /// Checks that lengths, scales and the LSB are usable.
+    ///
+    /// # Errors
+    /// [`GraphError::Frontend`] names the first setting out of range.
+    pub fn validate(&self) -> Result<(), GraphError> {
+        let bad = |setting, value: String, must| Err(GraphError::Frontend { setting, value, must });
+        for (setting, value) in
+            [("window_len", self.window_len), ("hop", self.hop), ("channels", self.channels)]
+        {
+            if value == 0 {
+                return bad(setting, "0".into(), "at least 1");
+            }
+        }
+        if self.window_len.checked_mul(self.channels).is_none() {
+            return bad("window_len", self.window_len.to_string(), "smaller");
+        }
+        if self.offset.len() != self.channels {
+            return bad("the number of offsets", self.offset.len().to_string(), "one a channel");
+        }
+        if self.scale.len() != self.channels {
+            return bad("the number of scales", self.scale.len().to_string(), "one a channel");
+        }
+        if let Some(value) = self.offset.iter().find(|v| !v.is_finite()) {
+            return bad("offset", value.to_string(), "finite");
+        }
+        if let Some(value) = self.scale.iter().find(|v| !(v.is_finite() && **v > 0.0)) {
+            return bad("scale", value.to_string(), "positive and finite");
+        }
+        if !(self.input_lsb.is_finite() && self.input_lsb > 0.0) {
+            return bad("input_lsb", self.input_lsb.to_string(), "positive and finite");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mean_is_removed_a_channel() {
+        let frontend = Frontend {
+            remove_mean: true,
+            offset: vec![0.0, 1.0],
+            scale: vec![2.0, 10.0],
+            ..Frontend::identity(2, 2, 2)
+        };
+        let mut out = [0.0; 4];
+        frontend.features(&[1.0, 100.0, 5.0, 120.0], &mut out);
+        // Channel 0: mean 3 → -2, 2 over 2. Channel 1: mean 110 → -11, 9 over 10.
+        assert_eq!(out, [-1.0, -1.1, 1.0, 0.9]);
+    }
+
+    #[test]
+    fn raw_rounds_and_saturates() {
+        let frontend = Frontend { input_lsb: 0.5, ..Frontend::identity(1, 1, 1) };
+        assert_eq!(frontend.raw(1.25), 3);
+        assert_eq!(frontend.raw(-1.25), -3);
+        assert_eq!(frontend.raw(1e9), i16::MAX);
+        assert_eq!(frontend.raw(-1e9), i16::MIN);
+    }
+
+    #[test]
+    fn validation_names_the_setting() {
+        let mut frontend = Frontend::identity(4, 2, 2);
+        assert_eq!(frontend.validate(), Ok(()));
+        frontend.scale[1] = 0.0;
+        let error = frontend.validate().unwrap_err();
+        assert!(error.to_string().contains("scale is 0"), "{error}");
+        frontend.scale = vec![1.0];
+        assert!(frontend.validate().unwrap_err().to_string().contains("number of scales"));
+    }
+}

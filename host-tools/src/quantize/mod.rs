@@ -1,0 +1,146 @@
+//! Post-training quantization: a float [`Vae`] and calibration windows become
+//! integer layers.
+//!
+//! ```text
+//! windows ─► observe (ranges of every activation) ─► lower (integers) ─► emit (blob)
+//! ```
+//! The arithmetic these numbers feed is `docs/numerics.md`; nothing here runs
+//! an integer kernel, the core does.
+
+mod grid;
+mod lower;
+mod observe;
+
+pub use grid::{Grid, Multiplier};
+pub use lower::{IntFrontend, IntLatent, IntLayer, IntLikelihood, IntOutput, QuantizedVae, lower};
+pub use observe::{Observer, Ranges, observe};
+
+use crate::graph::GraphError;
+
+/// How the range of an activation is chosen from what calibration saw.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RangeMethod {
+    /// Least and greatest value seen.
+    MinMax,
+    /// The range between the quantiles `1 - p` and `p`, e.g. 0.9999.
+    Percentile(f64),
+    /// The range with the least mean squared quantization error.
+    MseOptimal,
+}
+
+impl std::str::FromStr for RangeMethod {
+    type Err = String;
+
+    /// `minmax`, `percentile` (0.9999), `percentile(0.999)`, `mse`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim().to_ascii_lowercase();
+        match text.as_str() {
+            "minmax" | "min-max" => return Ok(Self::MinMax),
+            "percentile" => return Ok(Self::Percentile(0.9999)),
+            "mse" | "mse-optimal" => return Ok(Self::MseOptimal),
+            _ => {}
+        }
+        let number =
+            text.strip_prefix("percentile(").and_then(|rest| rest.strip_suffix(')')?.parse().ok());
+        match number {
+            Some(p) if p > 0.5 && p <= 1.0 => Ok(Self::Percentile(p)),
+            _ => Err(format!(
+                "unknown range method `{text}`; known: minmax, percentile(0.9999) with a number in (0.5, 1], mse"
+            )),
+        }
+    }
+}
+
+impl std::fmt::Display for RangeMethod {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MinMax => f.write_str("minmax"),
+            Self::Percentile(p) => write!(f, "percentile({p})"),
+            Self::MseOptimal => f.write_str("mse"),
+        }
+    }
+}
+
+/// Settings of a quantization.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantizeOptions {
+    /// Range of hidden activations.
+    pub range: RangeMethod,
+    /// The features' range is what calibration saw, times this: anomalies are
+    /// larger than normal data, and what is clipped cannot be scored.
+    pub input_headroom: f32,
+    /// Rounding of every requantization.
+    pub rounding: picovae_core::fixed::Rounding,
+    /// At most so many calibration windows are observed, evenly spread.
+    pub max_windows: usize,
+}
+
+impl Default for QuantizeOptions {
+    fn default() -> Self {
+        Self {
+            range: RangeMethod::Percentile(0.9999),
+            input_headroom: 1.25,
+            rounding: picovae_core::fixed::Rounding::Double,
+            max_windows: 2_000,
+        }
+    }
+}
+
+/// Why a model cannot be quantized.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[non_exhaustive]
+pub enum QuantizeError {
+    /// The float model does not make sense.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Graph(#[from] GraphError),
+    /// There is nothing to calibrate with.
+    #[error("there is no calibration window")]
+    #[diagnostic(help("give a recording of normal operation that holds at least one whole window"))]
+    NoWindows,
+    /// A dimension is beyond the blob's 16 bits.
+    #[error("{what} is {value}, the device's limit is 65,535")]
+    #[diagnostic(help("use a shorter window, fewer channels or a narrower layer"))]
+    TooLarge {
+        /// The dimension.
+        what: String,
+        /// Its value.
+        value: usize,
+    },
+    /// Bernoulli features must lie in [0, 1].
+    #[error("a calibration feature is {value}, but a Bernoulli likelihood needs features in [0, 1]")]
+    #[diagnostic(help("train with `--normalize unit255` (images), or with `--likelihood gaussian`"))]
+    NotUnit {
+        /// The feature.
+        value: f32,
+    },
+    /// The sums of a layer could leave 32 bits.
+    #[error("layer `{layer}`: sums could leave 32 bits ({bound} at most, {limit} allowed)")]
+    #[diagnostic(help("make the layer narrower, or train with weight decay so that its bias shrinks"))]
+    Overflow {
+        /// The layer.
+        layer: String,
+        /// Greatest possible magnitude of a sum.
+        bound: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A scale factor is beyond what multiplier and shift express.
+    #[error("layer `{layer}`: scale factor {factor:e} of output {channel} is out of range")]
+    #[diagnostic(help("the layer's weights or activations are extreme; train with weight decay, or check the export"))]
+    Factor {
+        /// The layer.
+        layer: String,
+        /// The output channel.
+        channel: usize,
+        /// The factor.
+        factor: f64,
+    },
+    /// The front-end cannot be expressed in integers.
+    #[error("front-end: offset or scale of channel {channel} is out of the device's range")]
+    #[diagnostic(help("the recording's unit is too coarse or too fine: scale it so that it fills some of the i16 range, or shorten the window"))]
+    Frontend {
+        /// The channel.
+        channel: usize,
+    },
+}
