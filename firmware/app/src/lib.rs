@@ -1,0 +1,60 @@
+//! The board-agnostic part of every picovae firmware: windows or frames in,
+//! scores and alarms out over defmt.
+//!
+//! A board (`qemu/`, `boards/*`) owns the hardware, the buffers and the logger
+//! and calls three verbs:
+//!
+//! 1. [`open`] checks the blob and logs what it holds.
+//! 2. [`run`] scores whole windows from a [`Windows`] source and ends with
+//!    `hash=… windows=…`, the line that `cargo xtask parity` compares with the host.
+//! 3. [`Watch`] judges a live stream, one frame at a time.
+//!
+//! Nothing here allocates, touches a register, or panics.
+#![no_std]
+#![deny(unsafe_code)]
+
+mod batch;
+mod source;
+mod watch;
+
+pub use batch::{RunError, Summary, run};
+pub use source::{Embedded, Windows};
+pub use watch::Watch;
+
+use picovae_core::{Model, ModelError};
+
+/// Checks the blob and logs its name, its score and the RAM it needs.
+///
+/// # Errors
+/// Those of [`Model::parse`].
+pub fn open(blob: &[u8]) -> Result<Model<'_>, ModelError> {
+    let model = match Model::parse(blob) {
+        Ok(model) => model,
+        Err(error) => {
+            defmt::error!("blob refused: {}", error);
+            return Err(error);
+        }
+    };
+    defmt::info!(
+        "model={=str} blob_bytes={=usize} arena_bytes={=usize} input_len={=usize} kernels={=str}",
+        model.name(),
+        blob.len(),
+        model.arena_len(),
+        model.input_len(),
+        picovae_core::kernels::BACKEND,
+    );
+    match model.threshold() {
+        Some(threshold) => defmt::info!(
+            "score={=str} frac_bits={=u32} threshold={=i64}",
+            model.score_kind().name(),
+            model.score_kind().frac_bits(),
+            threshold.0,
+        ),
+        None => defmt::info!(
+            "score={=str} frac_bits={=u32} threshold=none",
+            model.score_kind().name(),
+            model.score_kind().frac_bits(),
+        ),
+    }
+    Ok(model)
+}

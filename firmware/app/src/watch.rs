@@ -1,0 +1,58 @@
+//! A live stream: one frame in, now and then a verdict out.
+
+use picovae_core::trace::ActivationHash;
+use picovae_core::{Detector, Model, VaeError, Verdict};
+
+/// A [`Detector`] that logs its verdicts.
+#[derive(Debug)]
+pub struct Watch<'m, 'a> {
+    detector: Detector<'m, 'a>,
+    hash: ActivationHash,
+    windows: u32,
+    alarms: u32,
+}
+
+impl<'m, 'a> Watch<'m, 'a> {
+    /// Joins a model, its arena, and a ring of [`Model::input_len`] samples.
+    ///
+    /// # Errors
+    /// Those of [`Detector::new`]; they are logged as well.
+    pub fn new(
+        model: &'m Model<'a>,
+        arena: &'m mut [u8],
+        ring: &'m mut [i16],
+    ) -> Result<Self, VaeError> {
+        match Detector::new(model, arena, ring) {
+            Ok(detector) => {
+                Ok(Self { detector, hash: ActivationHash::new(), windows: 0, alarms: 0 })
+            }
+            Err(error) => {
+                defmt::error!("detector refused: {}", error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes one frame, `[channels]`; logs and gives the verdict if it ends a window.
+    pub fn push(&mut self, frame: &[i16]) -> Option<Verdict> {
+        let verdict = self.detector.push_traced(frame, &mut self.hash)?;
+        self.windows = self.windows.wrapping_add(1);
+        if verdict.is_anomaly() {
+            self.alarms = self.alarms.wrapping_add(1);
+            defmt::warn!("ALARM stream_window={=u32} score={=i64}", verdict.window, verdict.score.0);
+        } else {
+            defmt::debug!("stream_window={=u32} score={=i64}", verdict.window, verdict.score.0);
+        }
+        Some(verdict)
+    }
+
+    /// Logs the hash over everything the stream computed, and how much that was.
+    pub fn report(&self) {
+        defmt::info!(
+            "stream_hash={=u64:016x} stream_windows={=u32} stream_alarms={=u32}",
+            self.hash.value(),
+            self.windows,
+            self.alarms,
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! For build scripts: puts a blob, and windows to try it on, into a firmware image.
+//!
+//! The blob is parsed while the firmware builds, by the code that parses it on
+//! the device: a damaged blob fails the build, and the buffers can be statics
+//! of exactly the size it needs. A firmware crate calls [`model`] in `build.rs`
+//! and includes what that writes:
+//!
+//! ```ignore
+//! // build.rs
+//! fn main() { picovae_embed::model("../../models/fan-vae/fan-vae.pvae") }
+//! // main.rs
+//! mod model { include!(concat!(env!("OUT_DIR"), "/model.rs")); }
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use picovae_core::Model;
+
+/// Names the blob to embed in place of the crate's default one.
+pub const BLOB_VARIABLE: &str = "PICOVAE_BLOB";
+/// Names a file of raw windows to embed: little-endian `i16`, back to back.
+pub const WINDOWS_VARIABLE: &str = "PICOVAE_WINDOWS";
+
+/// Writes `$OUT_DIR/model.rs` for the blob that `PICOVAE_BLOB` names, else for
+/// `default` (a path seen from the crate's folder).
+///
+/// It holds the statics `BLOB` and `WINDOWS` and the constants `ARENA_LEN`,
+/// `INPUT_LEN` and `CHANNELS`. Ends the build with a message if the blob is
+/// missing or damaged, or if `PICOVAE_WINDOWS` is not whole windows.
+pub fn model(default: &str) {
+    if let Err(message) = try_model(default) {
+        // A build script's only way to fail is its exit code; cargo shows the text.
+        println!("cargo::error={message}");
+    }
+}
+
+fn try_model(default: &str) -> Result<(), String> {
+    println!("cargo::rerun-if-env-changed={BLOB_VARIABLE}");
+    println!("cargo::rerun-if-env-changed={WINDOWS_VARIABLE}");
+    let blob_path = match variable(BLOB_VARIABLE) {
+        Some(path) => path,
+        None => manifest_dir()?.join(default),
+    };
+    let blob = read(&blob_path).map_err(|error| {
+        format!("{error}; set {BLOB_VARIABLE} to a blob (`picovae quantize` writes one)")
+    })?;
+    let words = aligned(&blob);
+    let model = Model::parse(&bytemuck::cast_slice(&words)[..blob.len()])
+        .map_err(|error| format!("{}: {error}", blob_path.display()))?;
+    let input_len = model.input_len();
+
+    let windows = match variable(WINDOWS_VARIABLE) {
+        Some(path) => {
+            let len = read(&path)?.len();
+            if len % (2 * input_len) != 0 {
+                return Err(format!(
+                    "{}: {len} bytes are not whole windows of {input_len} samples of 2 bytes; \
+                     write it with `picovae simulate MODEL RECORDING --raw FILE`",
+                    path.display()
+                ));
+            }
+            format!("*include_bytes!({:?})", absolute(&path)?)
+        }
+        None => "[]".into(),
+    };
+    let text = format!(
+        "// Written by picovae-embed.\n\
+         use picovae_core::arena::Aligned;\n\
+         /// The blob, in flash.\n\
+         pub static BLOB: &Aligned<[u8]> = &Aligned(*include_bytes!({blob:?}));\n\
+         /// Raw windows to try it on, little-endian i16; may be empty.\n\
+         pub static WINDOWS: &Aligned<[u8]> = &Aligned({windows});\n\
+         /// Bytes of arena.\n\
+         pub const ARENA_LEN: usize = {arena_len};\n\
+         /// Samples a window.\n\
+         pub const INPUT_LEN: usize = {input_len};\n\
+         /// Samples a frame.\n\
+         pub const CHANNELS: usize = {channels};\n",
+        blob = absolute(&blob_path)?,
+        arena_len = model.arena_len(),
+        channels = model.frontend().channels,
+    );
+    write("model.rs", &text)
+}
+
+/// Writes `memory.x` to `$OUT_DIR` and lets the linker find it.
+///
+/// `flash` and `ram` are origin and length.
+pub fn memory(flash: (u32, u32), ram: (u32, u32)) {
+    // One region a line: tools such as flip-link read the file by lines.
+    let text = format!(
+        "MEMORY\n{{\n  FLASH : ORIGIN = {:#010x}, LENGTH = {}\n  RAM : ORIGIN = {:#010x}, LENGTH = {}\n}}\n",
+        flash.0, flash.1, ram.0, ram.1
+    );
+    match write("memory.x", &text) {
+        Ok(()) => println!("cargo::rustc-link-search={}", env::var("OUT_DIR").unwrap_or_default()),
+        Err(message) => println!("cargo::error={message}"),
+    }
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn manifest_dir() -> Result<PathBuf, String> {
+    variable("CARGO_MANIFEST_DIR").ok_or_else(|| "run this from a build script".into())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    println!("cargo::rerun-if-changed={}", path.display());
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, String> {
+    fs::canonicalize(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn write(name: &str, text: &str) -> Result<(), String> {
+    let out = variable("OUT_DIR").ok_or("run this from a build script")?.join(name);
+    fs::write(&out, text).map_err(|error| format!("{}: {error}", out.display()))
+}
+
+/// A copy that starts at a 16-byte boundary, as `Model::parse` asks.
+fn aligned(bytes: &[u8]) -> Vec<u128> {
+    let mut words = vec![0u128; bytes.len().div_ceil(16)];
+    bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
+    words
+}

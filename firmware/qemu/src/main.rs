@@ -1,0 +1,104 @@
+//! The picovae app on an emulated Cortex-M.
+//!
+//! Windows come from the file named on the semihosting command line, raw
+//! little-endian `i16`; without one, from those embedded in the image. Then the
+//! embedded ones run once more, frame by frame, through the detector, whose
+//! first verdict must be the first window's score.
+//!
+//! defmt frames leave over semihosting's standard output. The exit code is
+//! QEMU's: 0 good, 1 failed, 101 panic, 102 hard fault, 103 unexpected exception.
+//! `cargo xtask parity` is who runs this.
+#![no_std]
+#![no_main]
+
+mod recording;
+mod stack;
+
+use cortex_m as _;
+use cortex_m_rt::{ExceptionFrame, entry, exception};
+use defmt_semihosting as _;
+use picovae_app::{Embedded, Summary, Watch, open, run};
+use picovae_core::{Arena, Model};
+use semihosting::process::exit;
+
+use recording::Recording;
+
+/// What `build.rs` found in the blob.
+#[allow(missing_docs)]
+mod model {
+    include!(concat!(env!("OUT_DIR"), "/model.rs"));
+}
+
+#[entry]
+fn main() -> ! {
+    // `#[entry]` makes these references: main runs once.
+    static mut ARENA: Arena<{ model::ARENA_LEN }> = Arena::new();
+    static mut SAMPLES: [i16; model::INPUT_LEN] = [0; model::INPUT_LEN];
+
+    let passed = all(ARENA.bytes(), SAMPLES);
+    defmt::info!("stack_bytes={=usize} stack_free={=usize}", stack::used(), stack::free());
+    exit(i32::from(!passed))
+}
+
+/// Windows, then frames; `false` if anything went wrong, which is then logged.
+fn all(arena: &mut [u8], samples: &mut [i16]) -> bool {
+    let Ok(model) = open(&model::BLOB.0) else { return false };
+    let mut path = [0; recording::PATH_LEN];
+    let summary = match recording::path(&mut path) {
+        Some(path) => {
+            let mut source = match Recording::open(path) {
+                Ok(source) => source,
+                Err(error) => {
+                    defmt::error!("recording: {}", error);
+                    return false;
+                }
+            };
+            run(&model, arena, samples, &mut source).ok()
+        }
+        None => run(&model, arena, samples, &mut Embedded::new(&model::WINDOWS.0)).ok(),
+    };
+    summary.is_some_and(|summary| stream(&model, arena, samples, summary))
+}
+
+/// The embedded windows frame by frame. They begin the recording too, so the
+/// first verdict is checked against the first window's score.
+fn stream(model: &Model<'_>, arena: &mut [u8], ring: &mut [i16], batch: Summary) -> bool {
+    let Ok(mut watch) = Watch::new(model, arena, ring) else { return false };
+    let mut first = None;
+    let mut frame = [0; model::CHANNELS];
+    let mut filled = 0;
+    for sample in Embedded::new(&model::WINDOWS.0).samples() {
+        let Some(slot) = frame.get_mut(filled) else { return false };
+        *slot = sample;
+        filled += 1;
+        if filled == model::CHANNELS {
+            filled = 0;
+            if let Some(verdict) = watch.push(&frame) {
+                first.get_or_insert(verdict.score);
+            }
+        }
+    }
+    watch.report();
+    let agrees = first.is_none() || first == batch.first;
+    if !agrees {
+        defmt::error!("the detector's first verdict is not the first window's score");
+    }
+    agrees
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    exit(101)
+}
+
+// SAFETY: the handler never returns, and touches no state that it could have interrupted.
+#[exception]
+unsafe fn HardFault(_: &ExceptionFrame) -> ! {
+    exit(102)
+}
+
+// SAFETY: the handler never returns, and touches no state that it could have interrupted.
+#[exception]
+unsafe fn DefaultHandler(_: i16) -> ! {
+    exit(103)
+}
