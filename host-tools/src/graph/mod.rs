@@ -13,6 +13,7 @@ mod score;
 pub use activation::Activation;
 pub use error::GraphError;
 pub use forward::Trace;
+pub(crate) use forward::sample;
 pub use frontend::Frontend;
 pub use score::{
     ScoreKind, Scores, bernoulli_nll, gaussian_nll, kl_divergence, reconstruction_error,

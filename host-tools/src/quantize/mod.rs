@@ -136,6 +136,15 @@ pub enum QuantizeError {
         /// The factor.
         factor: f64,
     },
+    /// The decoder ends in a non-linearity that its int16 output cannot carry.
+    #[error("layer `{layer}`: the decoder's output has the activation {activation}")]
+    #[diagnostic(help("end the decoder in a linear layer, or declare a trailing sigmoid as `--likelihood bernoulli`, whose decoder emits logits"))]
+    OutputActivation {
+        /// The layer.
+        layer: String,
+        /// Its activation.
+        activation: crate::graph::Activation,
+    },
     /// The front-end cannot be expressed in integers.
     #[error("front-end: offset or scale of channel {channel} is out of the device's range")]
     #[diagnostic(help("the recording's unit is too coarse or too fine: scale it so that it fills some of the i16 range, or shorten the window"))]

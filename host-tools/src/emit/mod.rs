@@ -1,0 +1,7 @@
+//! Blobs: writing them, and holding them in memory as the device would.
+
+mod blob;
+mod write;
+
+pub use blob::{Blob, BlobError};
+pub use write::{Calibrated, core_score, write};

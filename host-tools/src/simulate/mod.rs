@@ -1,0 +1,193 @@
+//! Recordings through the core, bit for bit as the board would score them.
+
+mod calibrate;
+mod plot;
+
+pub use calibrate::{CalibrateError, calibrate};
+pub use plot::{PlotError, plot};
+
+use picovae_core::fixed::gaussian::Gaussian;
+use picovae_core::trace::Trace;
+use picovae_core::{Model, Score, ScoreKind, Vae, VaeError};
+use rayon::prelude::*;
+
+use crate::graph::Frontend;
+use crate::recording::Clips;
+
+/// One scored window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScoredWindow {
+    /// Index among the windows scored.
+    pub index: usize,
+    /// Clip of the recording.
+    pub clip: usize,
+    /// First frame within the clip.
+    pub start: usize,
+    /// The score, in the model's Q format.
+    pub score: Score,
+}
+
+/// Mean scores of many windows, nats.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct MeanScores {
+    /// Negative log likelihood at a sample of the posterior.
+    pub nll: f64,
+    /// KL divergence.
+    pub kl_divergence: f64,
+    /// Mean squared error at the latent's mean.
+    pub reconstruction_error: f64,
+}
+
+impl MeanScores {
+    /// `nll + kl_divergence`.
+    pub fn negative_elbo(&self) -> f64 {
+        self.nll + self.kl_divergence
+    }
+}
+
+/// A score as a real number.
+pub fn real_score(score: Score, kind: ScoreKind) -> f64 {
+    score.0 as f64 / (1u64 << kind.frac_bits()) as f64
+}
+
+/// The front-end of a blob as far as cutting windows and converting samples
+/// needs it; features come from the core.
+pub fn frontend_of(model: &Model<'_>) -> Frontend {
+    let wire = &model.description().frontend;
+    Frontend {
+        remove_mean: wire.remove_mean,
+        input_lsb: f32::from_bits(wire.lsb_bits),
+        ..Frontend::identity(wire.window_len.into(), wire.hop.into(), wire.channels.into())
+    }
+}
+
+/// Runs windows of a recording on the core, one after the other.
+pub struct Simulator<'m, 'a> {
+    vae: Vae<'m, 'a>,
+    frontend: Frontend,
+    window: Vec<i16>,
+    /// Samples so far that did not fit the device's i16 and were saturated.
+    pub saturated: u64,
+}
+
+/// Memory for one [`Simulator`], 16-byte aligned.
+pub struct SimulatorArena(Vec<u128>);
+
+impl SimulatorArena {
+    /// An arena for `model`.
+    pub fn new(model: &Model<'_>) -> Self {
+        Self(vec![0; model.arena_len().div_ceil(16)])
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
+}
+
+impl<'m, 'a> Simulator<'m, 'a> {
+    /// Joins a model and its arena.
+    ///
+    /// # Errors
+    /// [`VaeError`] where the arena was made for a smaller model.
+    pub fn new(model: &'m Model<'a>, arena: &'m mut SimulatorArena) -> Result<Self, VaeError> {
+        Ok(Self {
+            vae: Vae::new(model, arena.bytes())?,
+            frontend: frontend_of(model),
+            window: Vec::new(),
+            saturated: 0,
+        })
+    }
+
+    /// The device's raw counts of a window of real samples.
+    pub fn raw(&mut self, samples: &[f32]) -> &[i16] {
+        self.window.clear();
+        let lsb = f64::from(self.frontend.input_lsb);
+        for &x in samples {
+            let counts = (f64::from(x) / lsb).round();
+            self.saturated += u64::from(!(-32_768.0..=32_767.0).contains(&counts));
+            // `as` saturates.
+            self.window.push(counts as i16);
+        }
+        &self.window
+    }
+
+    /// Scores a window.
+    ///
+    /// # Errors
+    /// [`VaeError::InputLength`].
+    pub fn score(&mut self, samples: &[f32], trace: &mut impl Trace) -> Result<Score, VaeError> {
+        self.raw(samples);
+        self.vae.score_window_traced(&self.window, trace)
+    }
+
+    /// The engine, with the last window's latent and reconstruction.
+    pub fn vae(&mut self) -> &mut Vae<'m, 'a> {
+        &mut self.vae
+    }
+}
+
+/// Windows given to one thread at a time.
+const CHUNK: usize = 64;
+
+/// Scores every window of a recording, on all cores.
+///
+/// # Errors
+/// [`VaeError`] where the windows do not fit the model.
+pub fn score_all(model: &Model<'_>, clips: &Clips<'_>) -> Result<Vec<ScoredWindow>, VaeError> {
+    let batches: Vec<_> = clips.batches(CHUNK).collect();
+    let scored: Result<Vec<Vec<ScoredWindow>>, VaeError> = batches
+        .into_par_iter()
+        .map(|range| {
+            let mut arena = SimulatorArena::new(model);
+            let mut simulator = Simulator::new(model, &mut arena)?;
+            range
+                .map(|index| {
+                    let window = clips.window(index);
+                    let score = simulator.score(window.samples, &mut picovae_core::trace::NoTrace)?;
+                    Ok(ScoredWindow { index, clip: window.clip, start: window.start, score })
+                })
+                .collect()
+        })
+        .collect();
+    Ok(scored?.into_iter().flatten().collect())
+}
+
+/// Mean negative ELBO and its parts over a recording; the likelihood is taken
+/// at one seeded sample of the posterior a window, as the ELBO is defined.
+///
+/// # Errors
+/// [`VaeError`] where the windows do not fit the model.
+pub fn mean_scores(model: &Model<'_>, clips: &Clips<'_>, seed: u32) -> Result<MeanScores, VaeError> {
+    let batches: Vec<_> = clips.batches(CHUNK).collect();
+    let sums: Result<Vec<MeanScores>, VaeError> = batches
+        .into_par_iter()
+        .map(|range| {
+            let mut arena = SimulatorArena::new(model);
+            let mut simulator = Simulator::new(model, &mut arena)?;
+            let mut sum = MeanScores::default();
+            for index in range {
+                simulator.score(clips.window(index).samples, &mut picovae_core::trace::NoTrace)?;
+                let vae = simulator.vae();
+                sum.kl_divergence += real_score(vae.kl_divergence(), ScoreKind::KlDivergence);
+                sum.reconstruction_error +=
+                    real_score(vae.reconstruction_error(), ScoreKind::ReconstructionError);
+                vae.decode_sample(&mut window_noise(seed, index));
+                sum.nll += real_score(vae.nll(), ScoreKind::NegativeElbo);
+            }
+            Ok(sum)
+        })
+        .collect();
+    let sums = sums?;
+    let count = clips.window_count().max(1) as f64;
+    let mean = |part: fn(&MeanScores) -> f64| sums.iter().map(part).sum::<f64>() / count;
+    Ok(MeanScores {
+        nll: mean(|s| s.nll),
+        kl_divergence: mean(|s| s.kl_divergence),
+        reconstruction_error: mean(|s| s.reconstruction_error),
+    })
+}
+
+/// The noise of window `index`: the float and the integer model draw the same.
+pub fn window_noise(seed: u32, index: usize) -> Gaussian {
+    Gaussian::new(seed.wrapping_mul(0x9e37_79b1) ^ index as u32)
+}

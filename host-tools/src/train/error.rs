@@ -1,0 +1,53 @@
+//! What can go wrong while training.
+
+use crate::graph::GraphError;
+
+/// Why no model came out of the training.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// No windows, or too few to hold some out.
+    #[error("{windows} windows are too few to train on")]
+    #[diagnostic(help(
+        "check --rows, --keep-label and --window; with very few windows set --validation 0"
+    ))]
+    TooFewWindows {
+        /// Windows there are.
+        windows: usize,
+    },
+    /// A setting is out of range.
+    #[error("{setting} is {value}, it must be {must}")]
+    #[diagnostic(help("`picovae train --help` lists ranges and defaults"))]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        must: &'static str,
+    },
+    /// Features a Bernoulli likelihood cannot describe.
+    #[error("a Bernoulli likelihood needs features in [0, 1], these go from {min} to {max}")]
+    #[diagnostic(help(
+        "use --likelihood gaussian for sensor data, or --normalize unit255 for u8 images"
+    ))]
+    FeaturesOutOfUnit {
+        /// Smallest feature.
+        min: f32,
+        /// Largest feature.
+        max: f32,
+    },
+    /// The loss is no longer a number.
+    #[error("training diverged in epoch {epoch}: the loss is {loss}")]
+    #[diagnostic(help("lower --lr, or check the data for extreme values"))]
+    Diverged {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// The loss.
+        loss: f64,
+    },
+    /// The model to start from, or the trained one, does not make sense.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Graph(#[from] GraphError),
+}

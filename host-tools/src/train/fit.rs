@@ -1,0 +1,282 @@
+//! The training loop: batches, warm-up, validation, early stopping.
+
+use super::network::{Batch, Network, StepConfig};
+use super::{FitConfig, Sigma, Stream, TrainError, split, stream};
+use crate::graph::{Likelihood, Vae, sample};
+use crate::recording::WindowSet;
+use indicatif::ProgressBar;
+use ndarray::Array2;
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::time::Instant;
+
+/// What a training run did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrainReport {
+    /// Epochs run.
+    pub epochs: usize,
+    /// The epoch whose weights were kept, from 1.
+    pub best_epoch: usize,
+    /// Mean loss over the training windows in that epoch, nats a window.
+    pub train_loss: f64,
+    /// Loss over the validation windows after that epoch; `None` without any.
+    pub validation_loss: Option<f64>,
+    /// Windows trained on.
+    pub train_windows: usize,
+    /// Windows held out.
+    pub validation_windows: usize,
+    /// Trained numbers.
+    pub params: usize,
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Wall-clock milliseconds a step, batch preparation included.
+    pub step_ms: f64,
+    /// Wall-clock seconds in all.
+    pub seconds: f64,
+    /// Every epoch.
+    pub history: Vec<EpochRecord>,
+}
+
+/// One epoch. All in nats a window; loss is `nll + beta * kl`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct EpochRecord {
+    /// From 1.
+    pub epoch: usize,
+    /// Training loss, with the KL weight of that epoch.
+    pub train_loss: f64,
+    /// Its likelihood part.
+    pub nll: f64,
+    /// Its KL part, unweighted.
+    pub kl: f64,
+    /// Loss over the held-out windows, with the final KL weight.
+    pub validation_loss: Option<f64>,
+}
+
+/// Windows validated at a time, a thread.
+const VALIDATION_BATCH: usize = 256;
+
+/// Fits `start` to the windows, weights of all layers free, and returns the
+/// model of the best epoch.
+///
+/// # Errors
+/// As [`super::train`].
+pub fn fit(
+    start: &Vae,
+    data: &WindowSet<'_>,
+    config: &FitConfig,
+    progress: &ProgressBar,
+) -> Result<(Vae, TrainReport), TrainError> {
+    config.validate()?;
+    start.validate()?;
+    let begun = Instant::now();
+    let mut rng = stream(config.seed, Stream::Split);
+    let (mut train, held_out) = split::split(data, config.validation, &mut rng);
+    if train.is_empty() {
+        return Err(TrainError::TooFewWindows { windows: data.len() });
+    }
+    check_unit_range(start, data)?;
+
+    let mut network = Network::new(start, config.weight_decay);
+    let mut sampler = Sampler::new(start, config);
+    let mut shuffle = stream(config.seed, Stream::Shuffle);
+    let steps_per_epoch = train.len().div_ceil(config.batch);
+    progress.set_length((steps_per_epoch * config.epochs) as u64);
+    let mut vae = start.clone();
+    let mut best = (start.clone(), f64::INFINITY);
+    let mut report = TrainReport {
+        epochs: 0,
+        best_epoch: 0,
+        train_loss: f64::INFINITY,
+        validation_loss: None,
+        train_windows: train.len(),
+        validation_windows: held_out.len(),
+        params: start.params(),
+        steps: 0,
+        step_ms: 0.0,
+        seconds: 0.0,
+        history: Vec::new(),
+    };
+    let mut stepping = 0.0;
+    for epoch in 1..=config.epochs {
+        let epoch_begun = Instant::now();
+        train.shuffle(&mut shuffle);
+        let (mut nll, mut kl, mut loss) = (0.0, 0.0, 0.0);
+        for indices in train.chunks(config.batch) {
+            let step = config.step(report.steps, steps_per_epoch);
+            let batch = sampler.batch(data, indices);
+            let batch_loss = network.step(&batch, step);
+            let total = batch_loss.nll + f64::from(step.beta) * batch_loss.kl;
+            if !total.is_finite() {
+                return Err(TrainError::Diverged { epoch, loss: total });
+            }
+            let share = indices.len() as f64 / train.len() as f64;
+            nll += share * batch_loss.nll;
+            kl += share * batch_loss.kl;
+            loss += share * total;
+            report.steps += 1;
+            progress.inc(1);
+        }
+        stepping += epoch_begun.elapsed().as_secs_f64();
+        network.write_to(&mut vae);
+        let validation_loss = validate(&vae, data, &held_out, config);
+        report.epochs = epoch;
+        report.history.push(EpochRecord { epoch, train_loss: loss, nll, kl, validation_loss });
+        progress.set_message(match validation_loss {
+            Some(held_out) => format!("epoch {epoch}: loss {loss:.3}, held out {held_out:.3}"),
+            None => format!("epoch {epoch}: loss {loss:.3}"),
+        });
+        // Without held-out windows the last epoch is as good as any.
+        if validation_loss.is_none_or(|v| v < best.1) {
+            best = (vae.clone(), validation_loss.unwrap_or(loss));
+            report.best_epoch = epoch;
+            report.train_loss = loss;
+            report.validation_loss = validation_loss;
+        }
+        // While the KL weight still grows, a worse loss means nothing.
+        let warm = epoch as f32 >= config.beta_warmup;
+        let stale = epoch - report.best_epoch.max(config.beta_warmup as usize).min(epoch);
+        if warm && config.patience.is_some_and(|patience| stale >= patience.max(1)) {
+            break;
+        }
+    }
+    progress.finish_and_clear();
+    report.step_ms = 1e3 * stepping / report.steps.max(1) as f64;
+    report.seconds = begun.elapsed().as_secs_f64();
+    let vae = best.0;
+    vae.validate()?;
+    Ok((vae, report))
+}
+
+impl FitConfig {
+    /// Learning rate and KL weight of the step numbered `step` from 0.
+    fn step(&self, step: usize, steps_per_epoch: usize) -> StepConfig {
+        let epochs = step as f64 / steps_per_epoch as f64;
+        let progress = epochs / self.epochs as f64;
+        let factor =
+            if self.cosine { 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()) } else { 1.0 };
+        let warm =
+            if self.beta_warmup > 0.0 { (epochs as f32 / self.beta_warmup).min(1.0) } else { 1.0 };
+        StepConfig {
+            learning_rate: self.learning_rate * factor,
+            beta: self.beta * warm,
+            sigma: self.sigma,
+            shards: self.shards,
+        }
+    }
+}
+
+/// Draws batches with their noise.
+struct Sampler<'a> {
+    vae: &'a Vae,
+    input_noise: f32,
+    input_dropout: f32,
+    latent: rand_chacha::ChaCha8Rng,
+    corruption: rand_chacha::ChaCha8Rng,
+}
+
+impl<'a> Sampler<'a> {
+    fn new(vae: &'a Vae, config: &FitConfig) -> Self {
+        Self {
+            vae,
+            input_noise: config.input_noise,
+            input_dropout: config.input_dropout,
+            latent: stream(config.seed, Stream::Latent),
+            corruption: stream(config.seed, Stream::Corruption),
+        }
+    }
+
+    fn batch(&mut self, data: &WindowSet<'_>, indices: &[usize]) -> Batch {
+        let target = data.features(&self.vae.frontend, indices);
+        let mut input = target.clone();
+        let rng = &mut self.corruption;
+        if self.input_noise > 0.0 {
+            let noise = normal((input.nrows(), input.ncols()), rng);
+            input.scaled_add(self.input_noise, &noise);
+        }
+        if self.input_dropout > 0.0 {
+            let p = self.input_dropout;
+            input.mapv_inplace(|x| if rng.random::<f32>() < p { 0.0 } else { x });
+        }
+        Batch {
+            input,
+            target,
+            noise: normal((indices.len(), self.vae.latent_len()), &mut self.latent),
+        }
+    }
+}
+
+fn normal(shape: (usize, usize), rng: &mut impl Rng) -> Array2<f32> {
+    Array2::from_shape_simple_fn(shape, || StandardNormal.sample(rng))
+}
+
+/// Mean `nll + beta * kl` of the held-out windows with the same noise at every
+/// call, so that epochs are compared fairly. `None` without windows.
+fn validate(
+    vae: &Vae,
+    data: &WindowSet<'_>,
+    held_out: &[usize],
+    config: &FitConfig,
+) -> Option<f64> {
+    if held_out.is_empty() {
+        return None;
+    }
+    let mut rng = stream(config.seed, Stream::Validation);
+    let noise = normal((held_out.len(), vae.latent_len()), &mut rng);
+    let parts: Vec<(f64, f64, f64)> = held_out
+        .par_chunks(VALIDATION_BATCH)
+        .enumerate()
+        .map(|(chunk, indices)| {
+            let x = data.features(&vae.frontend, indices);
+            let (mu, logvar) = vae.encode(x.view());
+            let at = chunk * VALIDATION_BATCH;
+            let noise = noise.slice(ndarray::s![at..at + indices.len(), ..]);
+            let z = sample(&mu, logvar.as_ref(), Some(noise));
+            let output = vae.decode(z.view());
+            let scores = vae.scores_of(x.view(), &mu, logvar.as_ref(), &output);
+            scores.iter().fold((0.0, 0.0, 0.0), |(nll, kl, mse), s| {
+                (nll + s.nll, kl + s.kl_divergence, mse + s.reconstruction_error)
+            })
+        })
+        .collect();
+    let count = held_out.len() as f64;
+    let (nll, kl, mse) =
+        parts.iter().fold((0.0, 0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
+    let (nll, kl, mse) = (nll / count, kl / count, mse / count);
+    let nll = match vae.likelihood {
+        Likelihood::Bernoulli => nll,
+        // Training's σ, not the precision that is learnt at the end.
+        Likelihood::Gaussian { .. } => {
+            let variance = match config.sigma {
+                Sigma::Optimal => mse + 1e-8,
+                Sigma::Fixed(sigma) => f64::from(sigma).powi(2),
+            };
+            let features = vae.input_len() as f64;
+            0.5 * features * (mse / variance + variance.ln() + std::f64::consts::TAU.ln())
+        }
+    };
+    Some(nll + f64::from(config.beta) * kl)
+}
+
+/// A Bernoulli likelihood of anything outside [0, 1] can be made arbitrarily
+/// good: refused before it is tried.
+fn check_unit_range(vae: &Vae, data: &WindowSet<'_>) -> Result<(), TrainError> {
+    if !matches!(vae.likelihood, Likelihood::Bernoulli) {
+        return Ok(());
+    }
+    let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
+    let mut features = vec![0.0; vae.input_len()];
+    for i in 0..data.len() {
+        vae.frontend.features(data.window(i).samples, &mut features);
+        for x in &features {
+            min = min.min(*x);
+            max = max.max(*x);
+        }
+    }
+    if min < 0.0 || max > 1.0 {
+        return Err(TrainError::FeaturesOutOfUnit { min, max });
+    }
+    Ok(())
+}

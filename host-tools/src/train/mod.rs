@@ -1,0 +1,77 @@
+//! Training: from normal windows to a [`Vae`] in f32.
+//!
+//! [`train`] makes a network of the asked-for shape and fits it; [`fit`]
+//! continues from any [`Vae`] (fine-tuning). The training framework (burn) is
+//! named in `network.rs` and nowhere else; everything random is drawn from one
+//! ChaCha seed, so that the same command gives the same weights.
+
+mod config;
+mod error;
+mod fit;
+mod init;
+mod network;
+mod normalize;
+mod precision;
+mod split;
+
+pub use config::{Architecture, FitConfig, LikelihoodKind, Sigma, TrainConfig};
+pub use error::TrainError;
+pub use fit::{EpochRecord, TrainReport, fit};
+pub use init::random_vae;
+pub use normalize::{Normalize, fit_frontend};
+pub use precision::residual_precision;
+
+use crate::graph::{Frontend, Likelihood, Vae};
+use crate::recording::WindowSet;
+use indicatif::ProgressBar;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// Trains a VAE from random weights on normal windows.
+///
+/// `frontend` gives window, hop and channels; its normalization and LSB are
+/// fitted to the data first ([`fit_frontend`]). A Gaussian model leaves with
+/// the precision of its residuals.
+///
+/// # Errors
+/// [`TrainError`]: no windows, a setting out of range, features outside [0, 1]
+/// under a Bernoulli likelihood, divergence.
+pub fn train(
+    data: &WindowSet<'_>,
+    frontend: &Frontend,
+    config: &TrainConfig,
+    progress: &ProgressBar,
+) -> Result<(Vae, TrainReport), TrainError> {
+    config.fit.validate()?;
+    config.architecture.validate()?;
+    let frontend = fit_frontend(data, frontend, config.normalize)?;
+    let mut rng = stream(config.fit.seed, Stream::Init);
+    let start = random_vae(frontend, &config.architecture, &mut rng);
+    let (mut vae, report) = fit(&start, data, &config.fit, progress)?;
+    if matches!(vae.likelihood, Likelihood::Gaussian { .. }) {
+        vae.likelihood = Likelihood::Gaussian { precision: Some(residual_precision(&vae, data)) };
+    }
+    vae.validate()?;
+    Ok((vae, report))
+}
+
+/// What each stream of random numbers is for. Separate streams: turning one
+/// option on does not change the draws of another.
+#[derive(Debug, Clone, Copy)]
+enum Stream {
+    Split = 1,
+    Init = 2,
+    Shuffle = 3,
+    Latent = 4,
+    Corruption = 5,
+    Validation = 6,
+}
+
+fn stream(seed: u64, purpose: Stream) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(purpose as u64);
+    rng
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! Fits the front-end's offset, scale and LSB to training data.
+
+use super::TrainError;
+use crate::graph::Frontend;
+use crate::recording::WindowSet;
+use serde::Serialize;
+
+/// How samples are scaled to features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Normalize {
+    /// Zero mean and unit deviation, each channel by itself.
+    PerChannel,
+    /// Zero mean and unit deviation over all channels together, which keeps
+    /// their proportions.
+    Global,
+    /// As recorded.
+    None,
+    /// Divided by 255: u8 images to [0, 1].
+    Unit255,
+}
+
+impl std::str::FromStr for Normalize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().replace('_', "-").as_str() {
+            "per-channel" => Ok(Self::PerChannel),
+            "global" => Ok(Self::Global),
+            "none" => Ok(Self::None),
+            "unit255" => Ok(Self::Unit255),
+            _ => Err(format!(
+                "unknown normalization `{text}`; known: per-channel, global, none, unit255"
+            )),
+        }
+    }
+}
+
+/// `frontend` with offset, scale and `input_lsb` fitted to the windows; its
+/// window, hop, channels and `remove_mean` are kept.
+///
+/// Statistics are taken after the removal of the window mean, where asked for.
+/// A channel that never moves gets scale 1. Recordings of integers keep an LSB
+/// of 1; others get the power of two that leaves four times the data's range
+/// within i16, so that a fault larger than anything seen does not clip.
+///
+/// # Errors
+/// [`TrainError::TooFewWindows`] without any window; [`TrainError::Graph`] for
+/// a front-end that makes no sense.
+pub fn fit_frontend(
+    data: &WindowSet<'_>,
+    frontend: &Frontend,
+    normalize: Normalize,
+) -> Result<Frontend, TrainError> {
+    let channels = frontend.channels;
+    let mut fitted = Frontend {
+        offset: vec![0.0; channels],
+        scale: vec![1.0; channels],
+        input_lsb: 1.0,
+        ..frontend.clone()
+    };
+    fitted.validate()?;
+    if data.is_empty() {
+        return Err(TrainError::TooFewWindows { windows: 0 });
+    }
+    fitted.input_lsb = input_lsb(data);
+    let (offset, scale) = match normalize {
+        Normalize::None => return Ok(fitted),
+        Normalize::Unit255 => {
+            fitted.scale.fill(255.0);
+            return Ok(fitted);
+        }
+        Normalize::Global | Normalize::PerChannel => {
+            moments(data, &fitted, normalize == Normalize::Global)
+        }
+    };
+    fitted.offset = offset;
+    fitted.scale = scale;
+    Ok(fitted)
+}
+
+/// Mean and standard deviation of what the unscaled front-end gives, a
+/// channel; all channels share them where `together`.
+fn moments(data: &WindowSet<'_>, frontend: &Frontend, together: bool) -> (Vec<f32>, Vec<f32>) {
+    let channels = frontend.channels;
+    let group = |c: usize| if together { 0 } else { c };
+    // Two passes: deviations from the mean keep their digits.
+    let mut features = vec![0.0; frontend.input_len()];
+    let mut mean = vec![0.0f64; channels];
+    let per_group = |sum: &mut Vec<f64>, share: usize| {
+        let count = (data.len() * frontend.window_len * share) as f64;
+        sum.iter_mut().for_each(|s| *s /= count);
+    };
+    let share = if together { channels } else { 1 };
+    for i in 0..data.len() {
+        frontend.features(data.window(i).samples, &mut features);
+        for (at, x) in features.iter().enumerate() {
+            mean[group(at % channels)] += f64::from(*x);
+        }
+    }
+    per_group(&mut mean, share);
+    let mut variance = vec![0.0f64; channels];
+    for i in 0..data.len() {
+        frontend.features(data.window(i).samples, &mut features);
+        for (at, x) in features.iter().enumerate() {
+            let g = group(at % channels);
+            variance[g] += (f64::from(*x) - mean[g]).powi(2);
+        }
+    }
+    per_group(&mut variance, share);
+    (0..channels)
+        .map(group)
+        .map(|g| {
+            let deviation = variance[g].sqrt() as f32;
+            let moves = deviation.is_finite() && deviation > f32::MIN_POSITIVE;
+            (mean[g] as f32, if moves { deviation } else { 1.0 })
+        })
+        .unzip()
+}
+
+/// Headroom of the device's i16 samples over the training data's range.
+const HEADROOM: f32 = 4.0;
+
+fn input_lsb(data: &WindowSet<'_>) -> f32 {
+    if data.sources().iter().all(|clips| clips.recording().is_i16()) {
+        return 1.0;
+    }
+    let samples = data.sources().iter().flat_map(|clips| &clips.recording().samples);
+    let largest = samples.fold(0.0f32, |max, x| max.max(x.abs()));
+    if largest == 0.0 {
+        return 1.0;
+    }
+    let exponent = (largest * HEADROOM / f32::from(i16::MAX)).log2().ceil();
+    // Within f32's normal range, whatever the units.
+    exponent.clamp(-126.0, 126.0).exp2()
+}

@@ -1,0 +1,153 @@
+//! Training on data small enough to take well under a second.
+
+use super::*;
+use crate::graph::{Activation, Frontend, ScoreKind};
+use crate::recording::Recording;
+use rand::RngExt;
+
+/// Sines of random phase, `[n, 16]`: two numbers describe each window.
+fn sines(n: usize) -> Recording {
+    let mut rng = stream(99, Stream::Init);
+    let mut samples = Vec::new();
+    for _ in 0..n {
+        let phase = rng.random_range(0.0..std::f32::consts::TAU);
+        samples.extend((0..16).map(|t| 3.0 + 2.0 * (phase + 0.4 * t as f32).sin()));
+    }
+    Recording::from_samples("sines", vec![n, 16], samples).unwrap()
+}
+
+fn config(likelihood: LikelihoodKind) -> TrainConfig {
+    TrainConfig {
+        architecture: Architecture {
+            name: "sines".into(),
+            hidden: vec![24],
+            decoder_hidden: vec![24],
+            latent: 3,
+            activation: Activation::Elu { alpha: 1.0 },
+            likelihood,
+            score: ScoreKind::NegativeElbo,
+        },
+        normalize: Normalize::PerChannel,
+        fit: FitConfig {
+            epochs: 12,
+            batch: 32,
+            learning_rate: 5e-3,
+            beta_warmup: 2.0,
+            seed: 7,
+            ..FitConfig::default()
+        },
+    }
+}
+
+fn run(config: &TrainConfig) -> Result<(Vae, TrainReport), TrainError> {
+    let recording = sines(600);
+    let frontend = Frontend::identity(16, 16, 1);
+    let mut data = WindowSet::new();
+    data.add(recording.clips(&frontend).unwrap()).unwrap();
+    train(&data, &frontend, config, &ProgressBar::hidden())
+}
+
+#[test]
+fn gaussian_learns_and_repeats() {
+    let config = config(LikelihoodKind::Gaussian);
+    let (vae, report) = run(&config).unwrap();
+    let first = report.history[0].validation_loss.unwrap();
+    let best = report.validation_loss.unwrap();
+    assert!(best < first - 3.0, "{first} to {best}");
+    assert_eq!((report.train_windows, report.validation_windows), (540, 60));
+    let Likelihood::Gaussian { precision: Some(precision) } = &vae.likelihood else {
+        panic!("no precision");
+    };
+    // Features have unit variance; what is left after decoding is far less.
+    assert!(precision.iter().all(|p| *p > 2.0), "{precision}");
+    assert!((vae.frontend.offset[0] - 3.0).abs() < 0.2);
+    // Range 5 x 4 over i16: 20 / 32767 rounds up to 2^-10.
+    assert_eq!(vae.frontend.input_lsb, 2f32.powi(-10));
+    assert_eq!(run(&config).unwrap().0, vae);
+}
+
+#[test]
+fn seed_changes_the_weights() {
+    let mut config = config(LikelihoodKind::Gaussian);
+    config.fit.epochs = 1;
+    let (a, _) = run(&config).unwrap();
+    config.fit.seed = 8;
+    let (b, _) = run(&config).unwrap();
+    assert_ne!(a.mu, b.mu);
+}
+
+#[test]
+fn bernoulli_wants_unit_features() {
+    let mut config = config(LikelihoodKind::Bernoulli);
+    config.fit.epochs = 2;
+    assert!(matches!(run(&config), Err(TrainError::FeaturesOutOfUnit { .. })));
+    config.normalize = Normalize::Unit255;
+    let (vae, report) = run(&config).unwrap();
+    assert_eq!(vae.likelihood, Likelihood::Bernoulli);
+    assert!(report.history[1].train_loss < report.history[0].train_loss);
+}
+
+#[test]
+fn settings_are_checked() {
+    let mut config = config(LikelihoodKind::Gaussian);
+    config.fit.learning_rate = f64::NAN;
+    let error = run(&config).unwrap_err();
+    assert_eq!(error.to_string(), "lr is NaN, it must be positive");
+    config.fit.learning_rate = 0.1;
+    config.architecture.latent = 0;
+    assert!(run(&config).is_err());
+}
+
+/// The framework's loss and gradient against the graph's own, for each
+/// activation: a small step downhill must change the loss as the gradient
+/// says, which `step` shows by learning; here the losses are compared.
+#[test]
+fn framework_agrees_with_the_graph() {
+    use super::network::{Batch, Network, StepConfig};
+    use ndarray::Array2;
+    for activation in [
+        Activation::Relu,
+        Activation::Relu6,
+        Activation::LeakyRelu { alpha: 0.1 },
+        Activation::Elu { alpha: 0.7 },
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Gelu,
+        Activation::Silu,
+        Activation::Softplus,
+    ] {
+        let mut shape = config(LikelihoodKind::Bernoulli).architecture;
+        shape.activation = activation;
+        let mut rng = stream(3, Stream::Init);
+        let vae = random_vae(Frontend::identity(16, 16, 1), &shape, &mut rng);
+        let x = Array2::from_shape_simple_fn((6, 16), || rng.random_range(0.0..1.0));
+        let noise = Array2::from_shape_simple_fn((6, 3), || rng.random_range(-2.0..2.0));
+        let trace = vae.trace(x.view(), Some(noise.view()));
+        let output = trace.decoder.last().unwrap();
+        let scores = vae.scores_of(x.view(), &trace.mu, trace.logvar.as_ref(), output);
+        let nll: f64 = scores.iter().map(|s| s.nll).sum::<f64>() / 6.0;
+        let kl: f64 = scores.iter().map(|s| s.kl_divergence).sum::<f64>() / 6.0;
+        let batch = Batch { input: x.clone(), target: x, noise };
+        let mut network = Network::new(&vae, 0.0);
+        let loss = network.step(
+            &batch,
+            StepConfig { learning_rate: 1e-3, beta: 1.0, sigma: Sigma::Optimal, shards: 2 },
+        );
+        assert!((loss.nll - nll).abs() < 1e-4, "{activation}: {} {nll}", loss.nll);
+        assert!((loss.kl - kl).abs() < 1e-4, "{activation}: {} {kl}", loss.kl);
+        let mut stepped = vae.clone();
+        network.write_to(&mut stepped);
+        // Adam's first step moves every weight with a gradient by the rate.
+        let largest = stepped
+            .layers()
+            .zip(vae.layers())
+            .map(|(a, b)| match (&a.op, &b.op) {
+                (
+                    crate::graph::Op::FullyConnected { weight: a, .. },
+                    crate::graph::Op::FullyConnected { weight: b, .. },
+                ) => (a - b).iter().fold(0.0f32, |m, d| m.max(d.abs())),
+            })
+            .fold(0.0f32, f32::max);
+        assert!((largest - 1e-3).abs() < 1e-5, "{activation}: {largest}");
+    }
+}
