@@ -1,0 +1,181 @@
+//! `cargo xtask parity`: the same bits everywhere.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::cli::Cli;
+use crate::firmware::{self, Content, Image};
+use crate::qemu::{self, CORES};
+use crate::recordings::{self, Entry, Model};
+use crate::{setup, shell};
+
+/// Command line of the verb.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Args {
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Only these models, comma-separated.
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub models: Vec<String>,
+    /// Windows a model, instead of the number in xtask/models.toml.
+    #[arg(long, value_name = "N")]
+    pub windows: Option<u64>,
+}
+
+/// What parity reads of `picovae simulate --json`.
+#[derive(Debug, Deserialize)]
+struct Simulated {
+    windows: u64,
+    hash: String,
+}
+
+/// One model's hashes: the host first, then [`CORES`] in order.
+struct Row {
+    model: String,
+    windows: u64,
+    hashes: Vec<(&'static str, String)>,
+}
+
+impl Row {
+    fn equal(&self) -> bool {
+        self.hashes.windows(2).all(|pair| pair[0].1 == pair[1].1)
+    }
+}
+
+/// Compares every model; `false` where hashes differ.
+///
+/// # Errors
+/// Where a program fails, or where nothing could be compared.
+pub fn run(args: &Args) -> Result<bool> {
+    setup::everything()?;
+    let table = recordings::table()?;
+    let models = recordings::models()?;
+    if let Some(unknown) = args.models.iter().find(|name| models.iter().all(|m| m.name != **name)) {
+        bail!("no models/{unknown}/{unknown}.pvae");
+    }
+    let cli = Cli::build()?;
+    let mut rows = Vec::new();
+    for model in &models {
+        if !args.models.is_empty() && !args.models.contains(&model.name) {
+            continue;
+        }
+        match table.get(&model.name) {
+            Some(entry) => rows.extend(compare(model, entry, args.windows, &cli)?),
+            None => eprintln!("{}: SKIPPED, no entry in xtask/models.toml", model.name),
+        }
+    }
+    if rows.is_empty() {
+        bail!("nothing was compared");
+    }
+    if args.json {
+        println!("{}", report(&rows));
+    } else {
+        rows.iter().for_each(print);
+    }
+    Ok(rows.iter().all(Row::equal))
+}
+
+fn compare(model: &Model, entry: &Entry, windows: Option<u64>, cli: &Cli) -> Result<Option<Row>> {
+    let limit = windows.unwrap_or(entry.windows);
+    let Some(recordings) = recordings::resolve(&model.name, entry, limit, cli)? else {
+        return Ok(None);
+    };
+    let raw = shell::scratch("parity")?.join(format!("{}.i16", model.name));
+    let mut arguments = vec!["simulate".into(), model.blob.clone()];
+    arguments.extend(recordings);
+    arguments.extend(["--limit".into(), limit.to_string().into()]);
+    arguments.extend([PathBuf::from("--raw"), raw.clone()]);
+    let host: Simulated = cli.json(arguments)?;
+    if host.windows < limit {
+        bail!("{}: the recordings hold only {} windows of {limit}", model.name, host.windows);
+    }
+    let content =
+        Content { name: &model.name, blob: &model.blob, windows: &raw, count: host.windows };
+    let mut hashes = vec![("host", host.hash)];
+    for (core, run) in CORES.iter().zip(run_cores(content)?) {
+        if run.windows != host.windows {
+            bail!("{} on {}: {} windows of {}", model.name, core.id, run.windows, host.windows);
+        }
+        hashes.push((core.id, run.hash));
+    }
+    Ok(Some(Row { model: model.name.clone(), windows: host.windows, hashes }))
+}
+
+/// Builds the five images, then runs them, two at a time.
+fn run_cores(content: Content<'_>) -> Result<Vec<qemu::Run>> {
+    let mut images = Vec::new();
+    for core in &CORES {
+        let image = firmware::app(core, content)?;
+        if image.fell_back {
+            let (small, id, target) = (core.machines[0], core.id, core.target);
+            eprintln!(
+                "{}: {id}: too large for {small}; the same {target} code runs on {}",
+                content.name, image.machine
+            );
+        }
+        images.push(image);
+    }
+    let run = |image: &Image| qemu::run(&image.elf, image.machine, content.windows);
+    let mut runs = Vec::new();
+    for pair in images.chunks(2) {
+        let finished: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = pair.iter().map(|image| scope.spawn(|| run(image))).collect();
+            threads.into_iter().map(|thread| thread.join()).collect()
+        });
+        for result in finished {
+            runs.push(result.ok().context("a thread died")??);
+        }
+    }
+    for (image, run) in images.iter().zip(&runs) {
+        eprintln!("{}: {} done, stack {} bytes", content.name, image.machine, run.stack_bytes);
+    }
+    Ok(runs)
+}
+
+fn report(rows: &[Row]) -> Value {
+    let models: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let hashes: Map<_, _> =
+                row.hashes.iter().map(|(id, hash)| ((*id).into(), json!(hash))).collect();
+            json!({
+                "model": row.model, "windows": row.windows,
+                "hashes": hashes, "equal": row.equal(),
+            })
+        })
+        .collect();
+    json!({ "models": models })
+}
+
+fn print(row: &Row) {
+    let verdict = if row.equal() { "equal" } else { "DIFFERENT" };
+    println!("{} ({} windows): {verdict}", row.model, row.windows);
+    for (id, hash) in &row.hashes {
+        println!("  {id:<5} {hash}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_has_the_stable_words_in_order() {
+        let ids = ["host", "m0", "m3", "m4", "m7", "m33"];
+        let mut row = Row {
+            model: "fan-vae".into(),
+            windows: 2,
+            hashes: ids.map(|id| (id, "0a".to_string())).into(),
+        };
+        assert_eq!(
+            report(std::slice::from_ref(&row)).to_string(),
+            r#"{"models":[{"model":"fan-vae","windows":2,"hashes":{"host":"0a","m0":"0a","m3":"0a","m4":"0a","m7":"0a","m33":"0a"},"equal":true}]}"#
+        );
+        row.hashes[4].1 = "0b".into();
+        assert!(!row.equal());
+    }
+}

@@ -1,0 +1,151 @@
+//! `cargo xtask test`: the whole suite, exactly what CI runs.
+//!
+//! Every check runs, whatever the ones before gave. The last line counts them,
+//! each cargo test on its own.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{cargo, firmware, firmware_cargo, run as ok};
+use crate::{boards, image_check, parity, setup, tidy};
+
+/// Windows a model in the suite's parity run; `cargo xtask parity` runs them all.
+const PARITY_WINDOWS: u64 = 24;
+
+/// What a check counts for: tests passed and failed.
+type Count = (u64, u64);
+
+/// Runs every check; `false` if one failed.
+pub fn run() -> Result<bool> {
+    let mut suite = Suite::default();
+    suite.check("compilation targets and QEMU", || setup::everything().map(|()| true));
+    suite.check("tidy", tidy::run);
+    suite.check("formatting", || formatting().map(|()| true));
+    suite.count("cargo test --workspace", cargo_test);
+    suite.check("clippy", || clippy().map(|()| true));
+    suite.check("parity: host and five emulated cores", || {
+        parity::run(&parity::Args { windows: Some(PARITY_WINDOWS), ..Default::default() })
+    });
+    suite.check("image checks", image_check::run);
+    suite.check("boards link", || boards::build().map(|()| true));
+    Ok(suite.finish())
+}
+
+fn formatting() -> Result<()> {
+    ok(&mut cargo(["fmt", "--all", "--check"]))?;
+    ok(&mut firmware_cargo(&firmware(), ["fmt", "--all", "--check"]))?;
+    for board in boards::folders()? {
+        ok(&mut firmware_cargo(&board, ["fmt", "--check"]))?;
+    }
+    Ok(())
+}
+
+fn clippy() -> Result<()> {
+    let deny = ["--", "--deny", "warnings"];
+    ok(cargo(["clippy", "--quiet", "--workspace", "--all-targets"]).args(deny))?;
+    // The build-script helper is host code; everything else is the device's.
+    let mut host = firmware_cargo(&firmware(), ["clippy", "--quiet", "--package", "picovae-embed"]);
+    ok(host.args(["--target", host_target()?.as_str()]).args(deny))?;
+    let blob = image_check::blob()?;
+    let device = ["clippy", "--quiet", "--release", "--package", "picovae-app"];
+    let mut device = firmware_cargo(&firmware(), device);
+    device.args(["--package", "picovae-qemu", "--package", "picovae-bare"]);
+    ok(device.env("PICOVAE_BLOB", &blob).args(deny))?;
+    for board in boards::folders()? {
+        ok(firmware_cargo(&board, ["clippy", "--quiet", "--release"]).args(deny))?;
+    }
+    Ok(())
+}
+
+/// The machine this runs on, as rustc calls it.
+fn host_target() -> Result<String> {
+    let text = crate::shell::output(Command::new("rustc").arg("-vV"))?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_string).context("rustc -vV names no host")
+}
+
+/// `cargo test`, its output passed on line by line and its results summed.
+fn cargo_test() -> Result<Count> {
+    let mut command = cargo(["test", "--workspace", "--no-fail-fast"]);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting cargo test")?;
+    let (mut passed, mut failed) = (0, 0);
+    let pipe = child.stdout.take().context("a pipe from cargo test")?;
+    for line in BufReader::new(pipe).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        println!("{line}");
+        if let Some((p, f)) = results(&line) {
+            passed += p;
+            failed += f;
+        }
+    }
+    let status = child.wait()?;
+    // It may fail without a failed test: where something does not compile.
+    if !status.success() && failed == 0 {
+        bail!("cargo test ended with {status}");
+    }
+    Ok((passed, failed))
+}
+
+/// Numbers of a line `test result: ok. 3 passed; 0 failed; …`.
+fn results(line: &str) -> Option<Count> {
+    let rest = line.strip_prefix("test result: ")?;
+    let number = |word: &str| {
+        let (before, _) = rest.split_once(word)?;
+        before.trim_end().rsplit(' ').next()?.parse().ok()
+    };
+    Some((number(" passed")?, number(" failed")?))
+}
+
+/// The checks so far.
+#[derive(Default)]
+struct Suite {
+    rows: Vec<(&'static str, Count, Duration)>,
+}
+
+impl Suite {
+    fn check(&mut self, name: &'static str, check: impl FnOnce() -> Result<bool>) {
+        self.count(name, || check().map(|passed| if passed { (1, 0) } else { (0, 1) }));
+    }
+
+    fn count(&mut self, name: &'static str, check: impl FnOnce() -> Result<Count>) {
+        println!("\n== {name}");
+        let start = Instant::now();
+        let count = check().unwrap_or_else(|error| {
+            println!("error: {error:#}");
+            (0, 1)
+        });
+        self.rows.push((name, count, start.elapsed()));
+    }
+
+    fn finish(&self) -> bool {
+        println!("\n== summary");
+        let (mut passed, mut failed) = (0, 0);
+        for (name, (p, f), time) in &self.rows {
+            let verdict = if *f == 0 { "ok" } else { "FAILED" };
+            println!("{verdict:<6} {name} ({p} passed, {f} failed, {:.0} s)", time.as_secs_f64());
+            passed += p;
+            failed += f;
+        }
+        println!("{passed} passed, {failed} failed");
+        failed == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::results;
+
+    #[test]
+    fn results_of_cargo_test_are_read() {
+        let line = "test result: FAILED. 13 passed; 2 failed; 0 ignored; 0 measured";
+        assert_eq!(results(line), Some((13, 2)));
+        assert_eq!(results("running 3 tests"), None);
+    }
+}
