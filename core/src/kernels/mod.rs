@@ -1,19 +1,35 @@
 //! Kernels: operator by backend.
 //!
-//! | operator | `portable` |
-//! |---|---|
-//! | fully connected | yes |
+//! | operator | `portable` | `armv6m` | `armv7m` | `armv7em` | `mve` | `x86` |
+//! |---|---|---|---|---|---|---|
+//! | fully connected | any packing | `REVERSED` | `CHAIN` | `PAIR` | `INTERLEAVED` | row-major |
 //!
-//! Every backend gives the portable kernel's result exactly: sums are proven
-//! not to overflow, so their order is free.
+//! Every operator is a product of a [`Matrix`] and a vector, so a backend
+//! supplies one function, `product`; where it cannot (a packing of another
+//! target, a buffer out of line) it says so and the portable kernel runs.
+//! Results are equal to the bit: sums are proven not to overflow, so their
+//! order is free.
 
-mod portable;
+pub mod portable;
+
+#[cfg(kernels = "armv7em")]
+#[path = "armv7em.rs"]
+mod backend;
+#[cfg(kernels = "x86")]
+#[path = "x86.rs"]
+mod backend;
+#[cfg(kernels = "portable")]
+use portable as backend;
 
 use crate::fixed::Rounding;
-use crate::model::{LayerView, Operator};
+use crate::fixed::requantize::{requantize, saturate_i16};
+use crate::model::{LayerView, Matrix, Operator, Output};
 
 /// Name of the backend in this build.
-pub const BACKEND: &str = "portable";
+pub const BACKEND: &str = backend::NAME;
+
+/// The weight layout this build's backend is fast with ([`packing`](crate::model::wire::packing)).
+pub const PACKING: u8 = backend::PACKING;
 
 /// Where a layer writes.
 #[derive(Debug)]
@@ -24,25 +40,107 @@ pub enum OutputBuffer<'b> {
     Int16(&'b mut [i16]),
 }
 
+impl OutputBuffer<'_> {
+    /// Elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Int8(out) => out.len(),
+            Self::Int16(out) => out.len(),
+        }
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Scratch bytes any backend may use for `layer`: the input widened to 16 bits.
 ///
 /// It is the same on every target, so that the blob's arena length is.
+#[inline]
 pub fn scratch_len(layer: &LayerView<'_>) -> usize {
     layer.input_len().saturating_mul(2)
 }
 
 /// Runs one layer. Infallible: [`Model::parse`](crate::Model::parse) has proven
 /// shapes and sums; buffers of other lengths leave the excess untouched.
+#[inline]
 pub fn run(
     layer: &LayerView<'_>,
     rounding: Rounding,
     input: &[i8],
-    _scratch: &mut [u8],
-    out: OutputBuffer<'_>,
+    scratch: &mut [u8],
+    mut out: OutputBuffer<'_>,
 ) {
     match &layer.operator {
-        Operator::FullyConnected(op) => {
-            portable::fully_connected(op, &layer.output, rounding, input, out)
+        Operator::FullyConnected(matrix) => {
+            product(matrix, &layer.output, rounding, input, scratch, &mut out);
         }
+    }
+}
+
+/// One matrix by one vector, on the backend where it can.
+#[inline]
+fn product(
+    matrix: &Matrix<'_>,
+    output: &Output<'_>,
+    rounding: Rounding,
+    input: &[i8],
+    scratch: &mut [u8],
+    out: &mut OutputBuffer<'_>,
+) {
+    if !backend::product(matrix, output, rounding, input, scratch, out) {
+        portable::fully_connected(matrix, output, rounding, input, out);
+    }
+}
+
+/// What an int8 kernel leaves to do behind its saturation to int8: the clamp and the table.
+#[cfg_attr(any(kernels = "portable", kernels = "x86"), allow(dead_code))]
+#[inline]
+fn finish(output: &Output<'_>, out: &mut [i8]) {
+    let &Output::Int8 { min, max, table, .. } = output else {
+        return;
+    };
+    if min != i8::MIN || max != i8::MAX {
+        for q in out.iter_mut() {
+            // `min <= max` is proven; `clamp` would have to panic otherwise.
+            *q = (*q).max(min).min(max);
+        }
+    }
+    if let Some(table) = table {
+        for q in out.iter_mut() {
+            *q = table.get((i32::from(*q) + 128) as usize).copied().unwrap_or(0);
+        }
+    }
+}
+
+/// Writes row `index` from its accumulator: the normative end of every kernel.
+#[inline]
+fn write(
+    output: &Output<'_>,
+    rounding: Rounding,
+    numbers: crate::model::RowNumbers,
+    acc: i32,
+    index: usize,
+    out: &mut OutputBuffer<'_>,
+) {
+    let value = requantize(acc, numbers.multiplier, numbers.shift, rounding);
+    match (out, output) {
+        (OutputBuffer::Int8(out), &Output::Int8 { zero_point, min, max, table }) => {
+            let q = value.saturating_add(zero_point.into()).min(max.into()).max(min.into());
+            if let Some(out) = out.get_mut(index) {
+                *out = match table {
+                    Some(table) => table.get((q + 128) as usize).copied().unwrap_or(0),
+                    None => q as i8,
+                };
+            }
+        }
+        (OutputBuffer::Int16(out), _) => {
+            if let Some(out) = out.get_mut(index) {
+                *out = saturate_i16(value);
+            }
+        }
+        (OutputBuffer::Int8(_), Output::Int16) => {}
     }
 }

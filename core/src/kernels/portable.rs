@@ -1,16 +1,34 @@
-//! The readable specification of every kernel; safe Rust, any core.
+//! The readable specification of every kernel; safe Rust, any core, any packing.
 
-use super::OutputBuffer;
+use super::{OutputBuffer, write};
 use crate::fixed::Rounding;
-use crate::fixed::requantize::{requantize, saturate_i16};
-use crate::model::{FullyConnected, Output};
+use crate::model::wire::packing;
+use crate::model::{Matrix, Output};
+
+#[cfg(kernels = "portable")]
+pub(super) const NAME: &str = "portable";
+#[cfg(kernels = "portable")]
+pub(super) const PACKING: u8 = packing::ROW_MAJOR;
+
+/// Everything is left to the functions below.
+#[cfg(kernels = "portable")]
+pub(super) fn product(
+    _: &Matrix<'_>,
+    _: &Output<'_>,
+    _: Rounding,
+    _: &[i8],
+    _: &mut [u8],
+    _: &mut OutputBuffer<'_>,
+) -> bool {
+    false
+}
 
 /// `out[o] = requantize(bias[o] + sum_i(weights[o][i] * input[i]))`.
 ///
 /// | argument | shape | type |
 /// |---|---|---|
 /// | `input` | `[inputs]` | int8, zero point folded into the bias |
-/// | `weights` | `[outputs][inputs]`, row-major | int8 |
+/// | `weights` | `[outputs][inputs]`, any packing | int8 |
 /// | `bias`, `multiplier` | `[outputs]` | int32 |
 /// | `shift` | `[outputs]` | int8 |
 /// | `out` | `[outputs]` | int8 or int16 |
@@ -18,35 +36,28 @@ use crate::model::{FullyConnected, Output};
 /// `inputs * outputs` MACs, no scratch. Infallible, because `parse` proved that
 /// `|bias| + inputs * 2^14` fits i32. Source: Jacob et al. 2018, section 2.
 pub fn fully_connected(
-    op: &FullyConnected<'_>,
+    matrix: &Matrix<'_>,
     output: &Output<'_>,
     rounding: Rounding,
     input: &[i8],
-    out: OutputBuffer<'_>,
+    out: &mut OutputBuffer<'_>,
 ) {
-    let rows = op.weights.chunks_exact(op.inputs.max(1));
-    let numbers = op.bias.iter().zip(op.multiplier).zip(op.shift);
-    let scaled = rows.zip(numbers).map(|(row, ((&bias, &multiplier), &shift))| {
-        let acc = row.iter().zip(input).fold(bias, |acc, (&weight, &activation)| {
-            acc.wrapping_add(i32::from(weight as i8) * i32::from(activation))
-        });
-        requantize(acc, multiplier, shift, rounding)
-    });
-    match (out, output) {
-        (OutputBuffer::Int8(out), &Output::Int8 { zero_point, min, max, table }) => {
-            for (out, value) in out.iter_mut().zip(scaled) {
-                let q = value.saturating_add(zero_point.into()).clamp(min.into(), max.into());
-                *out = match table {
-                    Some(table) => table.get((q + 128) as usize).copied().unwrap_or(0),
-                    None => q as i8,
-                };
-            }
-        }
-        (OutputBuffer::Int16(out), _) => {
-            for (out, value) in out.iter_mut().zip(scaled) {
-                *out = saturate_i16(value);
-            }
-        }
-        (OutputBuffer::Int8(_), Output::Int16) => {}
+    for row in 0..matrix.outputs {
+        let Some(numbers) = matrix.numbers(row) else {
+            return;
+        };
+        let acc = numbers.bias.wrapping_add(dot(matrix, row, input));
+        write(output, rounding, numbers, acc, row, out);
     }
+}
+
+/// `sum_i(weights[row][i] * input[i])`.
+fn dot(matrix: &Matrix<'_>, row: usize, input: &[i8]) -> i32 {
+    let inputs = matrix.inputs;
+    let product = |weight: i8, &activation: &i8| i32::from(weight) * i32::from(activation);
+    if matrix.packing == packing::ROW_MAJOR {
+        let weights = matrix.weights.get(row * inputs..(row + 1) * inputs).unwrap_or(&[]);
+        return weights.iter().zip(input).map(|(&w, a)| product(w as i8, a)).sum();
+    }
+    (0..inputs).zip(input).map(|(i, a)| product(matrix.weight(row, i), a)).sum()
 }

@@ -2,11 +2,12 @@
 
 use super::Model;
 use super::error::ModelError;
-use super::layer::{FullyConnected, LayerView, Operator, Output, array};
+use super::layer::{LayerView, Operator, Output, array};
+use super::packing::RowNumbers;
 use super::plan::{ArenaPlan, Step};
 use super::wire::{
     Description, HEADER_LEN, Header, Latent, LayerRecord, Likelihood, MAGIC, VERSION, checksum,
-    output,
+    flags, output, packing,
 };
 use crate::arena::ALIGNMENT;
 use crate::fixed::Rounding;
@@ -171,13 +172,18 @@ fn check_numbers(layer: &LayerView<'_>, rounding: Rounding, index: u16) -> Resul
     {
         return Err(numbers);
     }
-    let Operator::FullyConnected(FullyConnected { inputs, bias, multiplier, shift, .. }) =
-        layer.operator;
-    for ((&bias, &multiplier), &shift) in bias.iter().zip(multiplier).zip(shift) {
-        if !valid_scale(multiplier, shift) {
+    let Operator::FullyConnected(matrix) = layer.operator;
+    for row in 0..matrix.outputs {
+        let RowNumbers { bias, multiplier, shift } = matrix.numbers(row).ok_or(numbers)?;
+        let short = matrix.flags & flags::RIGHT_SHIFTS != 0;
+        if !valid_scale(multiplier, shift) || (short && !(-22..=-1).contains(&shift)) {
             return Err(numbers);
         }
-        let mut bound = inputs as u64 * MAX_PRODUCT + u64::from(bias.unsigned_abs());
+        let mut bound = matrix.inputs as u64 * MAX_PRODUCT + u64::from(bias.unsigned_abs());
+        // Packed sums are doubled.
+        if matrix.packing != packing::ROW_MAJOR && bound >= 1 << 30 {
+            return Err(ModelError::LayerOverflow { layer: index });
+        }
         if rounding == Rounding::Double && shift > 0 {
             bound <<= shift.unsigned_abs().min(15);
         }

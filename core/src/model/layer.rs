@@ -3,7 +3,9 @@
 use bytemuck::AnyBitPattern;
 
 use super::error::ModelError;
+use super::packing::{Matrix, matrix_len};
 use super::wire::{LayerRecord, NO_TABLE, op, output, packing};
+use crate::arena::ALIGNMENT;
 
 /// A layer's operator and the output it writes.
 #[derive(Clone, Copy, Debug)]
@@ -18,27 +20,8 @@ pub struct LayerView<'a> {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Operator<'a> {
-    /// A dense layer.
-    FullyConnected(FullyConnected<'a>),
-}
-
-/// `acc[o] = bias[o] + sum_i(weights[o][i] * input[i])`, then requantized.
-#[derive(Clone, Copy, Debug)]
-pub struct FullyConnected<'a> {
-    /// Inputs.
-    pub inputs: usize,
-    /// Outputs.
-    pub outputs: usize,
-    /// Layout of the weights: [`packing`].
-    pub packing: u8,
-    /// Packed weights.
-    pub weights: &'a [u8],
-    /// int32 bias an output, the input's zero point folded in.
-    pub bias: &'a [i32],
-    /// Q0.31 multiplier an output.
-    pub multiplier: &'a [i32],
-    /// Shift an output, negative to the right.
-    pub shift: &'a [i8],
+    /// `acc[o] = bias[o] + sum_i(weights[o][i] * input[i])`, then requantized.
+    FullyConnected(Matrix<'a>),
 }
 
 /// What a layer writes.
@@ -84,21 +67,7 @@ impl<'a> LayerView<'a> {
             op::FULLY_CONNECTED => {
                 let (inputs, outputs) =
                     (usize::from(record.in_shape[2]), usize::from(record.out_shape[2]));
-                let weights = record.weights.of(payload).ok_or(Fault::Section)?;
-                match record.packing {
-                    packing::ROW_MAJOR if Some(weights.len()) == inputs.checked_mul(outputs) => {}
-                    packing::ROW_MAJOR => return Err(Fault::Section),
-                    _ => return Err(Fault::Unsupported),
-                }
-                Operator::FullyConnected(FullyConnected {
-                    inputs,
-                    outputs,
-                    packing: record.packing,
-                    weights,
-                    bias: array(payload, record.bias, outputs).ok_or(Fault::Section)?,
-                    multiplier: array(payload, record.multiplier, outputs).ok_or(Fault::Section)?,
-                    shift: array(payload, record.shift, outputs).ok_or(Fault::Section)?,
-                })
+                Operator::FullyConnected(matrix(record, payload, inputs, outputs)?)
             }
             _ => return Err(Fault::Unsupported),
         };
@@ -126,6 +95,38 @@ impl<'a> LayerView<'a> {
             Output::Int16 => 2 * self.output_len(),
         }
     }
+}
+
+/// The matrix of a record; its bytes have exactly the packing's length.
+fn matrix<'a>(
+    record: &LayerRecord,
+    payload: &'a [u8],
+    inputs: usize,
+    outputs: usize,
+) -> Result<Matrix<'a>, Fault> {
+    let weights = record.weights.of(payload).ok_or(Fault::Section)?;
+    let len = matrix_len(record.packing, inputs, outputs).ok_or(Fault::Unsupported)?;
+    if weights.len() != len {
+        return Err(Fault::Section);
+    }
+    let mut matrix = Matrix {
+        inputs,
+        outputs,
+        packing: record.packing,
+        flags: record.flags,
+        weights,
+        bias: &[],
+        multiplier: &[],
+        shift: &[],
+    };
+    if record.packing == packing::ROW_MAJOR {
+        matrix.bias = array(payload, record.bias, outputs).ok_or(Fault::Section)?;
+        matrix.multiplier = array(payload, record.multiplier, outputs).ok_or(Fault::Section)?;
+        matrix.shift = array(payload, record.shift, outputs).ok_or(Fault::Section)?;
+    } else if !weights.as_ptr().addr().is_multiple_of(ALIGNMENT) {
+        return Err(Fault::Section);
+    }
+    Ok(matrix)
 }
 
 /// Why a record does not resolve; the index is added by the caller.

@@ -3,11 +3,13 @@
 mod check;
 mod error;
 mod layer;
+pub mod packing;
 mod plan;
 pub mod wire;
 
 pub use error::ModelError;
-pub use layer::{FullyConnected, LayerView, Operator, Output};
+pub use layer::{LayerView, Operator, Output};
+pub use packing::{Matrix, RowNumbers};
 pub use plan::{ArenaPlan, Step};
 
 use crate::fixed::Rounding;

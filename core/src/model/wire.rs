@@ -74,8 +74,8 @@ pub struct LayerRecord {
     pub packing: u8,
     /// What the layer writes: [`output`].
     pub output: u8,
-    /// Zero.
-    pub reserved0: u8,
+    /// What the host has proven: [`flags`].
+    pub flags: u8,
     /// Zero point of the input (0 where the input is the latent).
     pub input_zero_point: i8,
     /// Zero point of the requantized output, before any table.
@@ -125,6 +125,20 @@ pub mod op {
 pub mod packing {
     /// `weights[output][input]`, one int8 each.
     pub const ROW_MAJOR: u8 = 0;
+    /// `armv7em`: row pairs in the halves of a word, for SMLAD.
+    pub const PAIR: u8 = 1;
+    /// `armv7m`: four rows of a column in a word, for shifted operands.
+    pub const CHAIN: u8 = 2;
+    /// `armv6m`: four unsigned rows of a column in a word, for REV.
+    pub const REVERSED: u8 = 3;
+    /// `mve`: sixteen columns of four rows in turn.
+    pub const INTERLEAVED: u8 = 4;
+}
+
+/// Bits of [`LayerRecord::flags`]; the gate checks each against the numbers.
+pub mod flags {
+    /// Every shift is in `-22..=-1`: the short requantization is exact.
+    pub const RIGHT_SHIFTS: u8 = 1;
 }
 
 /// Values of [`LayerRecord::output`].

@@ -1,0 +1,208 @@
+//! From a list of layers to a blob, without the host tools.
+
+use picovae_core::arena::align_up;
+use picovae_core::fixed::{Rounding, wide::Factor};
+use picovae_core::model::wire::{self, Description, HEADER_LEN, Header, LayerRecord, Span};
+use picovae_core::score::ScoreKind;
+
+use crate::Random;
+use crate::pack::{self, Rows};
+
+/// How weights and inputs are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Values {
+    /// Uniform.
+    Random,
+    /// Only the extremes.
+    Extreme,
+}
+
+/// One fully connected layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer {
+    pub outputs: usize,
+    /// All shifts to the right; otherwise `-31..=3`, mixed.
+    pub short: bool,
+    pub clamp: Option<(i8, i8)>,
+    pub table: bool,
+    pub zero_point: i8,
+}
+
+/// A network.
+#[derive(Clone, Debug)]
+pub struct Net {
+    pub name: String,
+    pub inputs: usize,
+    pub encoder: Vec<Layer>,
+    pub decoder: Vec<Layer>,
+    pub latent: usize,
+    pub rounding: Rounding,
+    pub values: Values,
+    pub seed: u64,
+}
+
+#[derive(Default)]
+struct Payload(Vec<u8>);
+
+impl Payload {
+    fn push(&mut self, bytes: &[u8], alignment: usize) -> Span {
+        self.0.resize(self.0.len().next_multiple_of(alignment), 0);
+        let offset = self.0.len() as u32;
+        self.0.extend_from_slice(bytes);
+        Span { offset, len: bytes.len() as u32 }
+    }
+}
+
+/// The blob of `net` in a packing.
+pub fn write(net: &Net, packing: u8) -> Vec<u8> {
+    let mut random = Random::new(net.seed);
+    let mut payload = Payload::default();
+    let mut records = Vec::new();
+    let mut work = 0;
+    for (decoder, layers) in [(false, &net.encoder), (true, &net.decoder)] {
+        let mut inputs = if decoder { net.latent } else { net.inputs };
+        for (index, layer) in layers.iter().enumerate() {
+            let last = index + 1 == layers.len();
+            records.push(record(net, layer, inputs, last, packing, &mut random, &mut payload));
+            let reads = if decoder || index > 0 { align_up(inputs) } else { 0 };
+            let bytes = if last { 2 * layer.outputs } else { layer.outputs };
+            let writes = if decoder || !last { align_up(bytes) } else { 0 };
+            work = work.max(reads + align_up(2 * inputs) + writes);
+            inputs = layer.outputs;
+        }
+    }
+    let head = net.encoder.last().map_or(0, |layer| layer.outputs);
+    let arena_len = align_up(net.inputs) + align_up(2 * head) + work;
+    let layers = payload.push(bytemuck::cast_slice(&records), 4);
+    let offset = payload.push(bytemuck::bytes_of(&0i32), 4).offset;
+    let multiplier = payload.push(bytemuck::bytes_of(&(1i32 << 30)), 4).offset;
+    let shift = payload.push(&[0xf9], 1).offset;
+    let factor = Factor { multiplier: 1 << 30, shift: 30 };
+    let precision = payload.push(&vec![1; 2 * net.inputs], 4).offset;
+    let description = Description {
+        name: &net.name,
+        provenance: wire::Provenance { source: "random", source_sha256: "", tool: "bench-gen" },
+        target: "",
+        rounding: net.rounding,
+        frontend: wire::Frontend {
+            window_len: net.inputs as u16,
+            hop: 1,
+            channels: 1,
+            remove_mean: false,
+            lsb_bits: 0,
+            offset,
+            multiplier,
+            shift,
+            zero_point: 0,
+            scale_bits: 0,
+        },
+        layers,
+        encoder_len: net.encoder.len() as u16,
+        latent: wire::Latent {
+            len: net.latent as u16,
+            has_logvar: head == 2 * net.latent,
+            mu_frac_bits: 8,
+            logvar_frac_bits: 8,
+            z_multiplier: 1_500_000_001,
+            z_shift: -2,
+            z_zero_point: 3,
+        },
+        likelihood: wire::Likelihood::Gaussian { precision, factor, constant: 0 },
+        score: ScoreKind::ReconstructionError,
+        mean_square: factor,
+        threshold: None,
+        calibration: wire::Calibration::default(),
+        arena_len: arena_len as u32,
+    };
+    let description = postcard::to_allocvec(&description).expect("a description serializes");
+    let mut blob = vec![0; HEADER_LEN];
+    blob.extend(&description);
+    blob.resize(blob.len().next_multiple_of(16), 0);
+    blob.extend(&payload.0);
+    let mut header = Header {
+        magic: wire::MAGIC,
+        version: wire::VERSION,
+        reserved: 0,
+        total_len: blob.len() as u32,
+        crc32: 0,
+        description_len: description.len() as u32,
+        padding: [0; 12],
+    };
+    blob[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
+    header.crc32 = wire::checksum(&blob);
+    blob[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
+    blob
+}
+
+fn record(
+    net: &Net,
+    layer: &Layer,
+    inputs: usize,
+    last: bool,
+    packing: u8,
+    random: &mut Random,
+    payload: &mut Payload,
+) -> LayerRecord {
+    let outputs = layer.outputs;
+    let extreme = net.values == Values::Extreme;
+    let weights: Vec<i8> = (0..inputs * outputs)
+        .map(|_| match extreme {
+            true => {
+                if random.bits() & 1 == 0 {
+                    -127
+                } else {
+                    127
+                }
+            }
+            false => random.range(-127, 127) as i8,
+        })
+        .collect();
+    let spread = if extreme { 200_000_000 } else { 20_000 };
+    let bias: Vec<i32> = (0..outputs).map(|_| random.range(-spread, spread) as i32).collect();
+    let multiplier: Vec<i32> =
+        (0..outputs).map(|_| random.range(1 << 30, (1 << 31) - 1) as i32).collect();
+    // Sums are some 5,000 * sqrt(inputs); most outputs should neither saturate nor vanish.
+    let usual = 6 + (usize::BITS - inputs.leading_zeros()) as i64 / 2;
+    let usual = if last { usual - 5 } else { usual };
+    let shift: Vec<i8> = (0..outputs)
+        .map(|_| match (layer.short, extreme) {
+            (true, false) => -random.range((usual - 1).max(1), usual + 1) as i8,
+            (true, true) => -random.range(1, 22) as i8,
+            (false, false) => random.range(-usual, 3) as i8,
+            (false, true) => random.range(-31, 0) as i8,
+        })
+        .collect();
+    let packed = pack::pack(
+        packing,
+        &Rows { inputs, weights: &weights, bias: &bias, multiplier: &multiplier, shift: &shift },
+    );
+    let mut record = LayerRecord {
+        op: wire::op::FULLY_CONNECTED,
+        packing: packed.packing,
+        flags: packed.flags,
+        in_shape: [1, 1, inputs as u16],
+        out_shape: [1, 1, outputs as u16],
+        kernel: [1, 1],
+        stride: [1, 1],
+        weights: payload.push(&packed.bytes, 16),
+        table: wire::NO_TABLE,
+        output: wire::output::INT16,
+        name: Span::default(),
+        ..LayerRecord::default()
+    };
+    if packed.packing == wire::packing::ROW_MAJOR {
+        record.bias = payload.push(bytemuck::cast_slice(&bias), 4).offset;
+        record.multiplier = payload.push(bytemuck::cast_slice(&multiplier), 4).offset;
+        record.shift = payload.push(bytemuck::cast_slice(&shift), 1).offset;
+    }
+    if !last {
+        record.output = wire::output::INT8;
+        record.output_zero_point = layer.zero_point;
+        (record.clamp_min, record.clamp_max) = layer.clamp.unwrap_or((-128, 127));
+        if layer.table {
+            let table: Vec<u8> = (0..256).map(|_| random.bits() as u8).collect();
+            record.table = payload.push(&table, 4).offset;
+        }
+    }
+    record
+}

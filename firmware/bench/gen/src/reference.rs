@@ -1,0 +1,116 @@
+//! A network by the portable kernels alone: the answers every backend must give.
+
+use picovae_core::Model;
+use picovae_core::fixed::requantize::requantize_single;
+use picovae_core::kernels::{OutputBuffer, portable};
+use picovae_core::model::Operator;
+use picovae_core::trace::{ActivationHash, Trace};
+
+/// Vectors a network is run with.
+pub const FEATURES: u32 = 4;
+
+/// The features of vector `index`: random, and the extremes alone in every second one.
+/// The image fills them in the same way.
+pub fn fill(index: u32, features: &mut [i8]) {
+    let mut state = index.wrapping_mul(0x9e37_79b9) | 1;
+    for q in features {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        *q = match index % 2 {
+            0 => (state >> 16) as i8,
+            _ if state & 0x80 == 0 => -128,
+            _ => 127,
+        };
+    }
+}
+
+/// Hash over every activation of vector `index`.
+pub fn hash(model: &Model<'_>, index: u32) -> u64 {
+    let mut trace = ActivationHash::new();
+    let mut activation = vec![0i8; model.input_len()];
+    fill(index, &mut activation);
+    trace.features(&activation);
+    for at in 0..model.layer_count() {
+        let layer = model.layer(at).expect("a parsed layer");
+        let Operator::FullyConnected(matrix) = &layer.operator else {
+            panic!("unknown operator");
+        };
+        let last = at + 1 == model.encoder_len() || at + 1 == model.layer_count();
+        if last {
+            let mut head = vec![0i16; layer.output_len()];
+            let mut out = OutputBuffer::Int16(&mut head);
+            portable::fully_connected(
+                matrix,
+                &layer.output,
+                model.rounding(),
+                &activation,
+                &mut out,
+            );
+            trace.head(at, &head);
+            let latent = &model.description().latent;
+            activation = head[..usize::from(latent.len).min(head.len())]
+                .iter()
+                .map(|&mu| {
+                    let scaled = requantize_single(mu.into(), latent.z_multiplier, latent.z_shift);
+                    (scaled + i32::from(latent.z_zero_point)).clamp(-128, 127) as i8
+                })
+                .collect();
+            if at + 1 == model.encoder_len() {
+                trace.latent(&activation);
+            }
+        } else {
+            let mut next = vec![0i8; layer.output_len()];
+            let mut out = OutputBuffer::Int8(&mut next);
+            portable::fully_connected(
+                matrix,
+                &layer.output,
+                model.rounding(),
+                &activation,
+                &mut out,
+            );
+            trace.layer(at, &next);
+            activation = next;
+        }
+    }
+    trace.value()
+}
+
+#[cfg(test)]
+mod tests {
+    use picovae_core::{Arena, Vae};
+
+    use super::*;
+
+    /// The gate accepts what the packers write, every packing reads back the same numbers
+    /// and weights, and this host's backend gives the portable kernels' bits.
+    #[test]
+    fn host_backend_and_every_packing_agree_with_portable() {
+        for net in crate::conformance().iter().chain(&crate::benchmarks()) {
+            let mut hashes = Vec::new();
+            for packing in 0..=4 {
+                let blob = crate::write(net, packing);
+                let mut aligned = vec![0u128; blob.len().div_ceil(16)];
+                let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut aligned);
+                bytes[..blob.len()].copy_from_slice(&blob);
+                let model = Model::parse(&bytes[..blob.len()])
+                    .unwrap_or_else(|e| panic!("{} {packing}: {e}", net.name));
+                let mut arena = Arena::<16384>::new();
+                for index in 0..if packing == 0 { FEATURES } else { 1 } {
+                    let portable = hash(&model, index);
+                    let mut vae = Vae::new(&model, arena.bytes()).unwrap();
+                    fill(index, vae.features_mut());
+                    let mut trace = ActivationHash::new();
+                    vae.encode_traced(&mut trace);
+                    vae.decode_traced(&mut trace);
+                    assert_eq!(trace.value(), portable, "{} {packing} {index}", net.name);
+                    if index == 0 {
+                        hashes.push(portable);
+                    }
+                }
+            }
+            hashes.dedup();
+            assert_eq!(hashes.len(), 1, "{}: packings differ", net.name);
+        }
+    }
+}

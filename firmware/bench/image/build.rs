@@ -1,0 +1,71 @@
+//! Writes the memory map of `BENCH_CORE` and the networks in its packing.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+use bench_gen::{FEATURES, Net, pack};
+use picovae_core::Model;
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=BENCH_CORE");
+    println!("cargo::rerun-if-env-changed=BENCH_PACKING");
+    let core = env::var("BENCH_CORE").unwrap_or_else(|_| "m4".into());
+    let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+    let out = Path::new(&out);
+    let (flash, flash_len, ram, ram_len) = match core.as_str() {
+        "m33" => (0x1000_0000, "4M", 0x3800_0000u32, "2M"),
+        "m55" => (0u32, "512K", 0x2100_0000, "2M"),
+        _ => (0, "4M", 0x2000_0000, "4M"),
+    };
+    let memory = format!(
+        "MEMORY\n{{\n  FLASH : ORIGIN = {flash:#x}, LENGTH = {flash_len}\n  RAM : ORIGIN = {ram:#x}, LENGTH = {ram_len}\n}}\n"
+    );
+    fs::write(out.join("memory.x"), memory).expect("OUT_DIR is writable");
+    println!("cargo::rustc-link-search={}", out.display());
+    println!("cargo::rustc-link-arg=--nmagic");
+    println!("cargo::rustc-link-arg=-Tlink.x");
+
+    let packing = match env::var("BENCH_PACKING") {
+        Ok(number) => number.parse().expect("BENCH_PACKING is a number"),
+        Err(_) => pack::for_target(&core),
+    };
+    let mut source = String::new();
+    nets(&mut source, out, "BENCHMARKS", &bench_gen::benchmarks(), &[packing]);
+    let suite = bench_gen::conformance();
+    nets(&mut source, out, "CONFORMANCE", &suite, &[packing]);
+    // A few in every packing: any target must read any blob.
+    nets(&mut source, out, "FOREIGN", &suite[..8], &[0, 1, 2, 3, 4]);
+    fs::write(out.join("nets.rs"), source).expect("OUT_DIR is writable");
+}
+
+fn nets(source: &mut String, out: &Path, list: &str, nets: &[Net], packings: &[u8]) {
+    let _ = writeln!(source, "pub static {list}: &[Net] = &[");
+    for net in nets {
+        for &packing in packings {
+            let blob = bench_gen::write(net, packing);
+            let mut aligned = vec![0u128; blob.len().div_ceil(16)];
+            // SAFETY: u128 has no padding and the length is the blob's, rounded up.
+            let bytes = unsafe {
+                std::slice::from_raw_parts_mut(aligned.as_mut_ptr().cast::<u8>(), blob.len())
+            };
+            bytes.copy_from_slice(&blob);
+            let model = Model::parse(bytes).expect("a generated blob parses");
+            let expected: Vec<u64> =
+                (0..FEATURES).map(|index| bench_gen::hash(&model, index)).collect();
+            let macs: usize = (0..model.layer_count())
+                .filter_map(|index| model.layer(index))
+                .map(|layer| layer.input_len() * layer.output_len())
+                .sum();
+            let path = out.join(format!("{list}-{}-{packing}.pvae", net.name));
+            fs::write(&path, &blob).expect("OUT_DIR is writable");
+            let _ = writeln!(
+                source,
+                "Net {{ name: {:?}, macs: {macs}, expected: &{expected:?}, blob: &Aligned(*include_bytes!({:?})) }},",
+                net.name,
+                path.display()
+            );
+        }
+    }
+    let _ = writeln!(source, "];");
+}

@@ -1,0 +1,201 @@
+//! Weight packing: row-major weights and row numbers to the bytes a target's kernel reads.
+//!
+//! Pure functions; the blob writer calls [`pack`], `picovae_core::model::packing`
+//! is the inverse. A layer whose sums are not provably within a packing's range
+//! stays row-major, which every target reads. `docs/kernels.md` draws the layouts.
+
+use picovae_core::model::packing::{GROUP, group_len, padded_inputs};
+use picovae_core::model::wire::{flags, packing};
+
+/// One matrix before packing; `weights[outputs][inputs]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// Columns.
+    pub inputs: usize,
+    /// Row-major weights.
+    pub weights: &'a [i8],
+    /// Bias a row, the input's zero point folded in.
+    pub bias: &'a [i32],
+    /// Q0.31 multiplier a row.
+    pub multiplier: &'a [i32],
+    /// Shift a row, negative to the right.
+    pub shift: &'a [i8],
+}
+
+/// A packed matrix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// `LayerRecord::packing`.
+    pub packing: u8,
+    /// `LayerRecord::flags`.
+    pub flags: u8,
+    /// The weight section. In every packing but row-major the row numbers lie in
+    /// it, and the record's `bias`, `multiplier` and `shift` are not read.
+    pub bytes: Vec<u8>,
+}
+
+/// The packing a target (a Cortex name or a Rust triple) is fast with.
+pub fn for_target(target: &str) -> u8 {
+    let target = target.to_ascii_lowercase();
+    let is = |names: &[&str]| names.iter().any(|name| target.contains(name));
+    if is(&["m55", "m85", "m52"]) {
+        packing::INTERLEAVED
+    } else if is(&["m4", "m7", "m33", "thumbv7em", "thumbv8m.main"]) {
+        packing::PAIR
+    } else if is(&["m3", "thumbv7m"]) {
+        packing::CHAIN
+    } else if is(&["m0", "m1", "m23", "thumbv6m", "thumbv8m.base"]) {
+        packing::REVERSED
+    } else {
+        packing::ROW_MAJOR
+    }
+}
+
+/// Packs `rows` as `wanted`, or row-major where a doubled sum could leave 32 bits.
+pub fn pack(wanted: u8, rows: &Rows<'_>) -> Packed {
+    let short = rows.shift.iter().all(|shift| (-22..=-1).contains(shift));
+    let flags = if short { flags::RIGHT_SHIFTS } else { 0 };
+    let row_major = || Packed {
+        packing: packing::ROW_MAJOR,
+        flags,
+        bytes: rows.weights.iter().map(|&w| w as u8).collect(),
+    };
+    let provable = rows
+        .bias
+        .iter()
+        .all(|bias| rows.inputs as u64 * (1 << 14) + u64::from(bias.unsigned_abs()) < 1 << 30);
+    let (Some(len), true) = (group_len(wanted, rows.inputs), provable) else {
+        return row_major();
+    };
+    let outputs = rows.bias.len();
+    let mut bytes = Vec::with_capacity(len * outputs.div_ceil(GROUP));
+    for first in (0..outputs).step_by(GROUP) {
+        let group = Group::new(rows, first, padded_inputs(wanted, rows.inputs));
+        match wanted {
+            packing::PAIR => pair(&group, &mut bytes),
+            packing::CHAIN => chain(&group, &mut bytes),
+            packing::REVERSED => reversed(&group, rows.inputs, &mut bytes),
+            packing::INTERLEAVED => interleaved(&group, &mut bytes),
+            _ => return row_major(),
+        }
+    }
+    Packed { packing: wanted, flags, bytes }
+}
+
+/// Four rows, with zeros behind the last row and column.
+struct Group {
+    weights: [Vec<i8>; GROUP],
+    bias: [i32; GROUP],
+    multiplier: [i32; GROUP],
+    shift: [i8; GROUP],
+}
+
+impl Group {
+    fn new(rows: &Rows<'_>, first: usize, columns: usize) -> Self {
+        let row = |k: usize| {
+            let start = (first + k) * rows.inputs;
+            let mut row = rows.weights.get(start..start + rows.inputs).unwrap_or(&[]).to_vec();
+            row.resize(columns, 0);
+            row
+        };
+        let number = |values: &[i32], k: usize| values.get(first + k).copied().unwrap_or(0);
+        Self {
+            weights: std::array::from_fn(row),
+            bias: std::array::from_fn(|k| number(rows.bias, k)),
+            multiplier: std::array::from_fn(|k| number(rows.multiplier, k)),
+            shift: std::array::from_fn(|k| rows.shift.get(first + k).copied().unwrap_or(-1)),
+        }
+    }
+
+    fn columns(&self) -> usize {
+        self.weights[0].len()
+    }
+
+    /// Multipliers, then `-shift - 1` as one byte a row.
+    fn scales(&self, bytes: &mut Vec<u8>) {
+        words(&self.multiplier, bytes);
+        bytes.extend(self.shift.iter().map(|&shift| !shift as u8));
+    }
+}
+
+fn words(values: &[i32], bytes: &mut Vec<u8>) {
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+}
+
+/// `256 * w1 + (w0 + 128)` in each half; sums start at `2*b0 + 512*b1` and `2*b1 - sum(w1 * w1')`.
+fn pair(group: &Group, bytes: &mut Vec<u8>) {
+    let mut sums = [0i32; GROUP];
+    for low in [0, 2] {
+        let (b0, b1) = (2 * group.bias[low], 2 * group.bias[low + 1]);
+        let products: i32 = group.weights[low + 1]
+            .chunks_exact(2)
+            .map(|pair| i32::from(pair[0]) * i32::from(pair[1]))
+            .sum();
+        sums[low] = b0.wrapping_add(b1.wrapping_mul(256));
+        sums[low + 1] = b1.wrapping_sub(products);
+    }
+    words(&sums, bytes);
+    for first in (0..group.columns()).step_by(4) {
+        for low in [0, 2] {
+            for column in [first, first + 1] {
+                for column in [column, column + 2] {
+                    bytes.push(group.weights[low][column] as u8 ^ 0x80);
+                    bytes.push(group.weights[low + 1][column] as u8);
+                }
+            }
+        }
+    }
+    group.scales(bytes);
+}
+
+/// A word a column, rows 0 to 2 unsigned; row k's sum starts at
+/// `B[k] - sum(products of the words >> 8k)`, `B[k] = 2*b[k] + 256*B[k+1]`.
+fn chain(group: &Group, bytes: &mut Vec<u8>) {
+    let column = |c: usize| {
+        i32::from_le_bytes(std::array::from_fn(|k| {
+            group.weights[k][c] as u8 ^ if k == 3 { 0 } else { 0x80 }
+        }))
+    };
+    let columns: Vec<i32> = (0..group.columns()).map(column).collect();
+    let mut sums = [0i32; GROUP];
+    let mut above = 0i32;
+    for k in (0..GROUP).rev() {
+        above = above.wrapping_mul(256).wrapping_add(2 * group.bias[k]);
+        sums[k] = columns.chunks_exact(2).fold(above, |sum, pair| {
+            sum.wrapping_sub((pair[0] >> (8 * k)).wrapping_mul(pair[1] >> (8 * k)))
+        });
+    }
+    words(&sums, bytes);
+    words(&columns, bytes);
+    group.scales(bytes);
+}
+
+/// A word a column, all unsigned, padding 0; then `bias - 128 * sum(w + 128) + inputs * 2^14` a row.
+fn reversed(group: &Group, inputs: usize, bytes: &mut Vec<u8>) {
+    for column in 0..group.columns() {
+        let real = column < inputs;
+        bytes.extend(
+            group.weights.iter().map(|row| if real { row[column] as u8 ^ 0x80 } else { 0 }),
+        );
+    }
+    let sums: [i32; GROUP] = std::array::from_fn(|k| {
+        let unsigned: i32 = group.weights[k].iter().take(inputs).map(|&w| i32::from(w) + 128).sum();
+        group.bias[k]
+            .wrapping_sub(unsigned.wrapping_mul(128))
+            .wrapping_add((inputs as i32).wrapping_mul(1 << 14))
+    });
+    words(&sums, bytes);
+    group.scales(bytes);
+}
+
+/// Biases, then sixteen columns of each row in turn, then multipliers and shifts as words.
+fn interleaved(group: &Group, bytes: &mut Vec<u8>) {
+    words(&group.bias, bytes);
+    for first in (0..group.columns()).step_by(16) {
+        for row in &group.weights {
+            bytes.extend(row[first..first + 16].iter().map(|&w| w as u8));
+        }
+    }
+    words(&group.multiplier, bytes);
+    words(&group.shift.map(i32::from), bytes);
+}
