@@ -1,7 +1,27 @@
-//! host
-pub mod graph;
-pub mod recording;
-pub mod train;
-pub mod simulate;
+//! picovae on the host: from recordings and trained weights to a blob, and
+//! back to figures.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`recording`] | CSV, NPY and IDX files, and the windows in them |
+//! | [`synth`] | a simulated machine, and faults put into recordings |
+//! | [`graph`] | the float VAE: layers, forward pass, scores |
+//! | [`import`] | model files: own and foreign `.safetensors` |
+//! | [`train`] | training on normal windows |
+//! | [`quantize`] | float graph to int8 |
+//! | [`emit`] | int8 to blob |
+//! | [`simulate`] | the blob on the host, through `picovae-core` |
+//! | [`metrics`] | ROC AUC, average precision, F1, false alarms |
+//!
+//! The command line lives in the binary of the same name: it parses, calls
+//! this library and prints.
+
 pub mod emit;
+pub mod graph;
+pub mod import;
+pub mod metrics;
 pub mod quantize;
+pub mod recording;
+pub mod simulate;
+pub mod synth;
+pub mod train;

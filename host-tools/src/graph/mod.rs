@@ -8,6 +8,7 @@ mod activation;
 mod error;
 mod forward;
 mod frontend;
+mod likelihood;
 mod score;
 
 pub use activation::Activation;
@@ -15,6 +16,7 @@ pub use error::GraphError;
 pub use forward::Trace;
 pub(crate) use forward::sample;
 pub use frontend::Frontend;
+pub use likelihood::{Likelihood, LikelihoodKind};
 pub use score::{
     ScoreKind, Scores, bernoulli_nll, gaussian_nll, kl_divergence, reconstruction_error,
 };
@@ -72,20 +74,6 @@ pub enum Op {
         weight: Array2<f32>,
         /// `bias[out]`.
         bias: Array1<f32>,
-    },
-}
-
-/// How a feature is distributed given the decoder's output.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Likelihood {
-    /// Features in [0, 1]; the decoder emits logits (a trailing sigmoid of the
-    /// source model is stripped on import).
-    Bernoulli,
-    /// The decoder emits the mean of an independent Gaussian a feature.
-    Gaussian {
-        /// 1 / variance of each feature, learnt from the residuals on normal
-        /// data; `None` stands for 1 everywhere.
-        precision: Option<Array1<f32>>,
     },
 }
 

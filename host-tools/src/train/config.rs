@@ -1,7 +1,7 @@
 //! What can be chosen about a network and its training.
 
 use super::{Normalize, TrainError};
-use crate::graph::{Activation, ScoreKind};
+use crate::graph::{Activation, LikelihoodKind, ScoreKind};
 use serde::Serialize;
 
 /// Everything [`super::train`] needs besides the data.
@@ -32,28 +32,6 @@ pub struct Architecture {
     pub likelihood: LikelihoodKind,
     /// Default score of the model.
     pub score: ScoreKind,
-}
-
-/// The likelihood to train with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LikelihoodKind {
-    /// Features in [0, 1], cross-entropy on logits.
-    Bernoulli,
-    /// Real features, squared error scaled by [`FitConfig::sigma`].
-    Gaussian,
-}
-
-impl std::str::FromStr for LikelihoodKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.to_ascii_lowercase().as_str() {
-            "bernoulli" | "bce" => Ok(Self::Bernoulli),
-            "gaussian" | "mse" => Ok(Self::Gaussian),
-            _ => Err(format!("unknown likelihood `{text}`; known: bernoulli, gaussian")),
-        }
-    }
 }
 
 /// Standard deviation of a Gaussian likelihood while training.

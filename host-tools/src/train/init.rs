@@ -1,7 +1,9 @@
 //! Random networks to start from.
 
-use super::{Architecture, LikelihoodKind};
-use crate::graph::{Activation, Frontend, Layer, Likelihood, Provenance, TOOL, Vae};
+use super::Architecture;
+use crate::graph::{
+    Activation, Frontend, Layer, Likelihood, LikelihoodKind, Provenance, TOOL, Vae,
+};
 use ndarray::{Array1, Array2};
 use rand::{Rng, RngExt};
 

@@ -14,7 +14,7 @@ mod normalize;
 mod precision;
 mod split;
 
-pub use config::{Architecture, FitConfig, LikelihoodKind, Sigma, TrainConfig};
+pub use config::{Architecture, FitConfig, Sigma, TrainConfig};
 pub use error::TrainError;
 pub use fit::{EpochRecord, TrainReport, fit};
 pub use init::random_vae;

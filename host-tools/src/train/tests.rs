@@ -1,7 +1,7 @@
 //! Training on data small enough to take well under a second.
 
 use super::*;
-use crate::graph::{Activation, Frontend, ScoreKind};
+use crate::graph::{Activation, Frontend, LikelihoodKind, ScoreKind};
 use crate::recording::Recording;
 use rand::RngExt;
 

@@ -1,0 +1,90 @@
+//! What can be wrong with a model file.
+
+use crate::graph::GraphError;
+use std::path::PathBuf;
+
+/// Why a model file could not be read or written.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    #[diagnostic(help("check the path and its permissions"))]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// Not a safetensors file, or a damaged one.
+    #[error("{}: not a readable .safetensors file: {reason}", path.display())]
+    #[diagnostic(help(
+        "copy or export it again; from PyTorch: safetensors.torch.save_file(model.state_dict(), path)"
+    ))]
+    Container {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The `picovae` metadata of the file cannot be read.
+    #[error("{}: metadata: {reason}", path.display())]
+    #[diagnostic(help(
+        "the file says it was written by picovae: write it again with this version"
+    ))]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Tensors that cannot be used: every one of them, each with its remedy.
+    #[error("{}: {}", path.display(), summary(problems))]
+    #[diagnostic(help("all problems are listed; correct them and import again"))]
+    Problems {
+        /// The file.
+        path: PathBuf,
+        /// At least one.
+        #[related]
+        problems: Vec<Problem>,
+    },
+    /// The tensors are readable, but make no model.
+    #[error("{}: {source}", path.display())]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        #[source]
+        #[diagnostic_source]
+        source: GraphError,
+    },
+}
+
+/// One thing that is wrong with a model file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+#[error("`{subject}`: {reason}")]
+#[diagnostic(help("{remedy}"))]
+pub struct Problem {
+    /// Tensor or layer.
+    pub subject: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl Problem {
+    pub(super) fn new(
+        subject: impl Into<String>,
+        reason: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { subject: subject.into(), reason: reason.into(), remedy: remedy.into() }
+    }
+}
+
+fn summary(problems: &[Problem]) -> String {
+    let list: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    let noun = if list.len() == 1 { "problem" } else { "problems" };
+    format!("{} {noun}: {}", list.len(), list.join("; "))
+}

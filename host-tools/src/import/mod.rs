@@ -1,0 +1,20 @@
+//! Trained models from files: one module a format.
+//!
+//! Today: `.safetensors`, this tool's own files as well as foreign PyTorch
+//! state dicts. Whatever is not understood is refused by name, all of it in
+//! one pass.
+
+mod error;
+mod safetensors;
+mod state_dict;
+mod tensors;
+
+pub use error::{ImportError, Problem};
+pub use safetensors::{
+    FORMAT_VERSION, METADATA_KEY, parse_safetensors, read_safetensors, to_safetensors,
+    write_safetensors,
+};
+pub use state_dict::ForeignOptions;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! `.safetensors`: this tool's own files and foreign state dicts.
+//!
+//! Own files hold tensors named as in PyTorch (`<layer>.weight`,
+//! `<layer>.bias`, optionally `likelihood.precision`) and, under the metadata
+//! key `picovae`, a JSON text with everything else: format version, name,
+//! front-end, layers with their activations, likelihood, score, provenance.
+
+use super::state_dict::{self, ForeignOptions};
+use super::tensors::{PRECISION, Tensors};
+use super::{ImportError, Problem};
+use crate::graph::{
+    Activation, Frontend, Layer, Likelihood, LikelihoodKind, Op, Provenance, ScoreKind, Vae,
+};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Metadata key of own files.
+pub const METADATA_KEY: &str = "picovae";
+
+/// Version of the metadata this version writes, and the newest it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The JSON under [`METADATA_KEY`].
+#[derive(Debug, Serialize, Deserialize)]
+struct Metadata {
+    format_version: u32,
+    name: String,
+    frontend: Frontend,
+    encoder: Vec<LayerMetadata>,
+    mu: LayerMetadata,
+    logvar: Option<LayerMetadata>,
+    decoder: Vec<LayerMetadata>,
+    likelihood: LikelihoodKind,
+    score: ScoreKind,
+    #[serde(default)]
+    provenance: Provenance,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct LayerMetadata {
+    name: String,
+    #[serde(default)]
+    activation: Activation,
+}
+
+/// Reads a model file. `options` is used for foreign state dicts only.
+///
+/// # Errors
+/// [`ImportError`]; everything wrong with the tensors is reported at once.
+pub fn read_safetensors(
+    path: impl AsRef<Path>,
+    options: &ForeignOptions,
+) -> Result<Vae, ImportError> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path)
+        .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })?;
+    parse_safetensors(path, &bytes, options)
+}
+
+/// Reads a model from memory; `path` is used in messages and for the name.
+///
+/// # Errors
+/// As [`read_safetensors`].
+pub fn parse_safetensors(
+    path: &Path,
+    bytes: &[u8],
+    options: &ForeignOptions,
+) -> Result<Vae, ImportError> {
+    let container = |e: safetensors::SafeTensorError| ImportError::Container {
+        path: path.to_path_buf(),
+        reason: e.to_string(),
+    };
+    let file = SafeTensors::deserialize(bytes).map_err(container)?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(container)?;
+    let own = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
+    let file_name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
+
+    let mut tensors;
+    let vae = match own {
+        Some(json) => {
+            let metadata = parse_metadata(path, json)?;
+            tensors = Tensors::read(&file, "");
+            assemble_own(&mut tensors, metadata)
+        }
+        None => {
+            tensors = Tensors::read(&file, &common_prefix(&file));
+            state_dict::assemble(&mut tensors, options, &file_name)
+        }
+    };
+    let Some(mut vae) = vae.filter(|_| tensors.problems.is_empty()) else {
+        return Err(ImportError::Problems { path: path.to_path_buf(), problems: tensors.problems });
+    };
+    if own.is_none() {
+        vae.provenance.sha256 = hex(&Sha256::digest(bytes));
+    }
+    strip_sigmoid(&mut vae);
+    vae.validate().map_err(|source| ImportError::Graph { path: path.to_path_buf(), source })?;
+    Ok(vae)
+}
+
+/// Writes a model file.
+///
+/// # Errors
+/// [`ImportError::Graph`] for a model that does not validate,
+/// [`ImportError::Io`] when the file cannot be written.
+pub fn write_safetensors(path: impl AsRef<Path>, vae: &Vae) -> Result<(), ImportError> {
+    let path = path.as_ref();
+    let bytes = to_safetensors(path, vae)?;
+    std::fs::write(path, bytes)
+        .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })
+}
+
+/// The bytes [`write_safetensors`] writes; the same model gives the same bytes.
+///
+/// # Errors
+/// [`ImportError::Graph`] for a model that does not validate.
+pub fn to_safetensors(path: &Path, vae: &Vae) -> Result<Vec<u8>, ImportError> {
+    vae.validate().map_err(|source| ImportError::Graph { path: path.to_path_buf(), source })?;
+    let mut parts: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    for layer in vae.layers() {
+        match &layer.op {
+            Op::FullyConnected { weight, bias } => {
+                let name = &layer.name;
+                let (out, input) = weight.dim();
+                parts.push((format!("{name}.weight"), vec![out, input], le_bytes(weight.iter())));
+                parts.push((format!("{name}.bias"), vec![out], le_bytes(bias.iter())));
+            }
+        }
+    }
+    if let Likelihood::Gaussian { precision: Some(precision) } = &vae.likelihood {
+        let shape = vec![precision.len()];
+        parts.push((PRECISION.into(), shape, le_bytes(precision.iter())));
+    }
+    let describe =
+        |layer: &Layer| LayerMetadata { name: layer.name.clone(), activation: layer.activation };
+    let metadata = Metadata {
+        format_version: FORMAT_VERSION,
+        name: vae.name.clone(),
+        frontend: vae.frontend.clone(),
+        encoder: vae.encoder.iter().map(describe).collect(),
+        mu: describe(&vae.mu),
+        logvar: vae.logvar.as_ref().map(describe),
+        decoder: vae.decoder.iter().map(describe).collect(),
+        likelihood: vae.likelihood.kind(),
+        score: vae.score,
+        provenance: vae.provenance.clone(),
+    };
+    let unwritable = |reason: String| ImportError::Metadata { path: path.to_path_buf(), reason };
+    let json = serde_json::to_string(&metadata).map_err(|e| unwritable(e.to_string()))?;
+    let views = parts
+        .iter()
+        .map(|(name, shape, data)| {
+            TensorView::new(Dtype::F32, shape.clone(), data).map(|view| (name.as_str(), view))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| unwritable(e.to_string()))?;
+    let info = HashMap::from([(METADATA_KEY.to_string(), json)]);
+    safetensors::serialize(views, Some(info)).map_err(|e| unwritable(e.to_string()))
+}
+
+fn parse_metadata(path: &Path, json: &str) -> Result<Metadata, ImportError> {
+    let bad = |reason: String| ImportError::Metadata { path: path.to_path_buf(), reason };
+    // The version first: a newer file may lack what this version requires.
+    #[derive(Deserialize)]
+    struct Version {
+        format_version: u32,
+    }
+    let version: Version = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
+    if version.format_version != FORMAT_VERSION {
+        return Err(bad(format!(
+            "format version {} is not {FORMAT_VERSION}, the one this version reads",
+            version.format_version
+        )));
+    }
+    serde_json::from_str(json).map_err(|e| bad(e.to_string()))
+}
+
+fn assemble_own(tensors: &mut Tensors, metadata: Metadata) -> Option<Vae> {
+    let mut missing = Vec::new();
+    let mut take = |tensors: &mut Tensors, layer: &LayerMetadata| {
+        let known = tensors.mentions(&layer.name);
+        let taken = tensors.take(&layer.name, layer.activation);
+        if taken.is_none() && !known {
+            missing.push(Problem::new(
+                format!("{}.weight", layer.name),
+                "missing, although the metadata lists the layer",
+                "copy the file again, or write it again with picovae",
+            ));
+        }
+        taken
+    };
+    let encoder: Vec<_> = metadata.encoder.iter().map(|l| take(tensors, l)).collect();
+    let mu = take(tensors, &metadata.mu);
+    let logvar = metadata.logvar.as_ref().map(|l| take(tensors, l));
+    let decoder: Vec<_> = metadata.decoder.iter().map(|l| take(tensors, l)).collect();
+    for name in tensors.names() {
+        missing.push(Problem::new(
+            name,
+            "not listed in the metadata",
+            "remove the tensor, or the `picovae` metadata if another tool changed the file",
+        ));
+    }
+    tensors.problems.extend(missing);
+    Some(Vae {
+        name: metadata.name,
+        frontend: metadata.frontend,
+        encoder: encoder.into_iter().collect::<Option<_>>()?,
+        mu: mu?,
+        logvar: match logvar {
+            Some(layer) => Some(layer?),
+            None => None,
+        },
+        decoder: decoder.into_iter().collect::<Option<_>>()?,
+        likelihood: match metadata.likelihood {
+            LikelihoodKind::Bernoulli => Likelihood::Bernoulli,
+            LikelihoodKind::Gaussian => {
+                Likelihood::Gaussian { precision: tensors.precision.take() }
+            }
+        },
+        score: metadata.score,
+        provenance: metadata.provenance,
+    })
+}
+
+/// Under a Bernoulli likelihood the decoder emits logits: a sigmoid at its end
+/// belongs to the likelihood.
+fn strip_sigmoid(vae: &mut Vae) {
+    if let (Likelihood::Bernoulli, Some(last)) = (&vae.likelihood, vae.decoder.last_mut())
+        && last.activation == Activation::Sigmoid
+    {
+        last.activation = Activation::Identity;
+    }
+}
+
+/// Wrappers that PyTorch users put around a model (`module.` of
+/// `DataParallel`, `_orig_mod.` of `torch.compile`, a field of a trainer),
+/// where all tensors share them.
+fn common_prefix(file: &SafeTensors<'_>) -> String {
+    const WRAPPERS: [&str; 6] = ["module.", "model.", "_orig_mod.", "vae.", "net.", "state_dict."];
+    let names = file.names();
+    let mut prefix = String::new();
+    while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| {
+        let longer = format!("{prefix}{wrapper}");
+        !names.is_empty() && names.iter().all(|name| name.starts_with(&longer))
+    }) {
+        prefix.push_str(wrapper);
+    }
+    prefix
+}
+
+fn le_bytes<'a>(values: impl Iterator<Item = &'a f32>) -> Vec<u8> {
+    values.flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
