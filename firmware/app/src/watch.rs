@@ -39,7 +39,11 @@ impl<'m, 'a> Watch<'m, 'a> {
         self.windows = self.windows.wrapping_add(1);
         if verdict.is_anomaly() {
             self.alarms = self.alarms.wrapping_add(1);
-            defmt::warn!("ALARM stream_window={=u32} score={=i64}", verdict.window, verdict.score.0);
+            defmt::warn!(
+                "ALARM stream_window={=u32} score={=i64}",
+                verdict.window,
+                verdict.score.0
+            );
         } else {
             defmt::debug!("stream_window={=u32} score={=i64}", verdict.window, verdict.score.0);
         }
