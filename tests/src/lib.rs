@@ -1,1 +1,6 @@
-//! Tests that cross crates live in `tests/`.
+//! What the tests share: an independent reference of the arithmetic, and random models.
+//!
+//! The tests themselves live in `tests/tests/`.
+
+pub mod random_model;
+pub mod reference;

@@ -158,7 +158,7 @@ fn check_layers(model: &Model<'_>) -> Result<ArenaPlan, ModelError> {
 
 fn check_latent(latent: &Latent) -> Result<(), ModelError> {
     let numbers = latent.mu_frac_bits <= 15
-        && latent.logvar_frac_bits <= 15
+        && (11..=15).contains(&latent.logvar_frac_bits)
         && valid_scale(latent.z_multiplier, latent.z_shift)
         && latent.z_shift <= 0;
     if latent.len != 0 && numbers { Ok(()) } else { Err(ModelError::Description) }

@@ -228,7 +228,7 @@ pub struct Latent {
     pub has_logvar: bool,
     /// Fraction bits of `mu`, `0..=15`.
     pub mu_frac_bits: u8,
-    /// Fraction bits of `logvar`, `0..=15`.
+    /// Fraction bits of `logvar`, `11..=15`: within the range of the exponential.
     pub logvar_frac_bits: u8,
     /// From `mu` to the decoder's int8 input.
     pub z_multiplier: i32,

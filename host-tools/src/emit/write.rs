@@ -22,7 +22,11 @@ pub struct Calibrated {
 /// # Errors
 /// [`BlobError`]; a refusal by the core of what was just written is a bug of
 /// ours and reported as such, with its reason.
-pub fn write(model: &QuantizedVae, target: &str, calibrated: Calibrated) -> Result<Blob, BlobError> {
+pub fn write(
+    model: &QuantizedVae,
+    target: &str,
+    calibrated: Calibrated,
+) -> Result<Blob, BlobError> {
     // The core plans the arena: write, ask, write again.
     let draft = bytes(model, target, calibrated, 0)?;
     let draft = Blob::from_bytes(&draft, &model.name);

@@ -13,8 +13,9 @@ impl Grid {
     /// The grid that covers `[min, max]` and 0.
     pub fn covering(min: f64, max: f64) -> Self {
         let (min, max) = (min.min(0.0), max.max(0.0));
-        // A dead layer still needs a grid; its values are all 0.
-        let scale = ((max - min) / 255.0).max(1e-12);
+        // A dead activation still needs a grid; its values are all 0.
+        let range = if max - min > 1e-9 { max - min } else { 1.0 };
+        let scale = range / 255.0;
         let zero_point = (-128.0 - min / scale).round().clamp(-128.0, 127.0) as i8;
         Self { scale, zero_point }
     }

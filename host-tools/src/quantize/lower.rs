@@ -11,6 +11,8 @@ use crate::graph::{Activation, Frontend, Layer, Likelihood, Op, Provenance, Scor
 
 /// Fraction bits of the latent heads where the range allows.
 const HEAD_FRAC_BITS: u8 = 12;
+/// ln of a variance saturates at 16 in magnitude: a sigma of 3e-4 or 3,000.
+const MIN_LOGVAR_FRAC_BITS: u8 = 11;
 /// Fraction bits of Bernoulli logits.
 const LOGIT_FRAC_BITS: i32 = 8;
 /// A sampled latent reaches this far, whatever calibration saw.
@@ -296,8 +298,8 @@ fn lower_head(
     options: &QuantizeOptions,
 ) -> Result<(IntLayer, IntLatent), QuantizeError> {
     let len = vae.latent_len();
-    let mu_frac_bits = frac_bits(&ranges.mu);
-    let logvar_frac_bits = frac_bits(&ranges.logvar);
+    let mu_frac_bits = frac_bits(&ranges.mu, 0);
+    let logvar_frac_bits = frac_bits(&ranges.logvar, MIN_LOGVAR_FRAC_BITS);
     let mut scales = vec![2f64.powi(-i32::from(mu_frac_bits)); len];
     if vae.logvar.is_some() {
         scales.extend(vec![2f64.powi(-i32::from(logvar_frac_bits)); len]);
@@ -329,14 +331,14 @@ fn lower_head(
     Ok((head, IntLatent { len, has_logvar, mu_frac_bits, logvar_frac_bits, grid, multiplier }))
 }
 
-/// Most fraction bits, at most [`HEAD_FRAC_BITS`], that leave half as much range again as was seen.
-fn frac_bits(observer: &Observer) -> u8 {
+/// Most fraction bits, at most [`HEAD_FRAC_BITS`], at least `least`, that leave half as much range again as was seen.
+fn frac_bits(observer: &Observer, least: u8) -> u8 {
     let (low, high) = observer.extremes();
     let reach = low.abs().max(high.abs()) * 1.5;
-    (0..=HEAD_FRAC_BITS)
+    (least..=HEAD_FRAC_BITS)
         .rev()
         .find(|bits| reach * 2f64.powi(i32::from(*bits)) < 32_767.0)
-        .unwrap_or(0)
+        .unwrap_or(least)
 }
 
 /// One layer whose outputs are those of `mu`, then those of `logvar`.
@@ -408,7 +410,9 @@ fn lower_rows(
         input_zero_point: input.zero_point,
         output,
     };
-    for (channel, ((row, &bias), &scale)) in weight.rows().into_iter().zip(bias).zip(scales).enumerate() {
+    for (channel, ((row, &bias), &scale)) in
+        weight.rows().into_iter().zip(bias).zip(scales).enumerate()
+    {
         let bias = f64::from(bias) + bias_shift.unwrap_or(0.0);
         let largest = row.iter().fold(0f32, |max, w| max.max(w.abs()));
         // A row of tiny weights must not blow its bias beyond 30 bits.
@@ -418,8 +422,8 @@ fn lower_rows(
         let start = lowered.weights.len();
         lowered.weights.extend(quantized);
         let sum: i64 = lowered.weights[start..].iter().map(|&w| i64::from(w)).sum();
-        let folded = (bias / (input.scale * row_scale)).round() as i64
-            - i64::from(input.zero_point) * sum;
+        let folded =
+            (bias / (input.scale * row_scale)).round() as i64 - i64::from(input.zero_point) * sum;
         let factor = input.scale * row_scale / scale;
         let multiplier = Multiplier::from_factor(factor)
             .ok_or_else(|| factor_error(&layer.name, channel, factor))?;

@@ -96,7 +96,9 @@ pub enum QuantizeError {
     Graph(#[from] GraphError),
     /// There is nothing to calibrate with.
     #[error("there is no calibration window")]
-    #[diagnostic(help("give a recording of normal operation that holds at least one whole window"))]
+    #[diagnostic(help(
+        "give a recording of normal operation that holds at least one whole window"
+    ))]
     NoWindows,
     /// A dimension is beyond the blob's 16 bits.
     #[error("{what} is {value}, the device's limit is 65,535")]
@@ -108,15 +110,21 @@ pub enum QuantizeError {
         value: usize,
     },
     /// Bernoulli features must lie in [0, 1].
-    #[error("a calibration feature is {value}, but a Bernoulli likelihood needs features in [0, 1]")]
-    #[diagnostic(help("train with `--normalize unit255` (images), or with `--likelihood gaussian`"))]
+    #[error(
+        "a calibration feature is {value}, but a Bernoulli likelihood needs features in [0, 1]"
+    )]
+    #[diagnostic(help(
+        "train with `--normalize unit255` (images), or with `--likelihood gaussian`"
+    ))]
     NotUnit {
         /// The feature.
         value: f32,
     },
     /// The sums of a layer could leave 32 bits.
     #[error("layer `{layer}`: sums could leave 32 bits ({bound} at most, {limit} allowed)")]
-    #[diagnostic(help("make the layer narrower, or train with weight decay so that its bias shrinks"))]
+    #[diagnostic(help(
+        "make the layer narrower, or train with weight decay so that its bias shrinks"
+    ))]
     Overflow {
         /// The layer.
         layer: String,
@@ -127,7 +135,9 @@ pub enum QuantizeError {
     },
     /// A scale factor is beyond what multiplier and shift express.
     #[error("layer `{layer}`: scale factor {factor:e} of output {channel} is out of range")]
-    #[diagnostic(help("the layer's weights or activations are extreme; train with weight decay, or check the export"))]
+    #[diagnostic(help(
+        "the layer's weights or activations are extreme; train with weight decay, or check the export"
+    ))]
     Factor {
         /// The layer.
         layer: String,
@@ -138,7 +148,9 @@ pub enum QuantizeError {
     },
     /// The decoder ends in a non-linearity that its int16 output cannot carry.
     #[error("layer `{layer}`: the decoder's output has the activation {activation}")]
-    #[diagnostic(help("end the decoder in a linear layer, or declare a trailing sigmoid as `--likelihood bernoulli`, whose decoder emits logits"))]
+    #[diagnostic(help(
+        "end the decoder in a linear layer, or declare a trailing sigmoid as `--likelihood bernoulli`, whose decoder emits logits"
+    ))]
     OutputActivation {
         /// The layer.
         layer: String,
@@ -147,7 +159,9 @@ pub enum QuantizeError {
     },
     /// The front-end cannot be expressed in integers.
     #[error("front-end: offset or scale of channel {channel} is out of the device's range")]
-    #[diagnostic(help("the recording's unit is too coarse or too fine: scale it so that it fills some of the i16 range, or shorten the window"))]
+    #[diagnostic(help(
+        "the recording's unit is too coarse or too fine: scale it so that it fills some of the i16 range, or shorten the window"
+    ))]
     Frontend {
         /// The channel.
         channel: usize,

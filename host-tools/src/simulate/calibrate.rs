@@ -13,7 +13,9 @@ use crate::recording::Clips;
 pub enum CalibrateError {
     /// There is no window.
     #[error("there is no calibration window")]
-    #[diagnostic(help("give a recording of normal operation that holds at least one whole window"))]
+    #[diagnostic(help(
+        "give a recording of normal operation that holds at least one whole window"
+    ))]
     NoWindows,
     /// The rate is not a probability.
     #[error("the false-alarm rate {0} is not between 0 and 1")]

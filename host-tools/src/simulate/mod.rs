@@ -143,7 +143,8 @@ pub fn score_all(model: &Model<'_>, clips: &Clips<'_>) -> Result<Vec<ScoredWindo
             range
                 .map(|index| {
                     let window = clips.window(index);
-                    let score = simulator.score(window.samples, &mut picovae_core::trace::NoTrace)?;
+                    let score =
+                        simulator.score(window.samples, &mut picovae_core::trace::NoTrace)?;
                     Ok(ScoredWindow { index, clip: window.clip, start: window.start, score })
                 })
                 .collect()
@@ -157,7 +158,11 @@ pub fn score_all(model: &Model<'_>, clips: &Clips<'_>) -> Result<Vec<ScoredWindo
 ///
 /// # Errors
 /// [`VaeError`] where the windows do not fit the model.
-pub fn mean_scores(model: &Model<'_>, clips: &Clips<'_>, seed: u32) -> Result<MeanScores, VaeError> {
+pub fn mean_scores(
+    model: &Model<'_>,
+    clips: &Clips<'_>,
+    seed: u32,
+) -> Result<MeanScores, VaeError> {
     let batches: Vec<_> = clips.batches(CHUNK).collect();
     let sums: Result<Vec<MeanScores>, VaeError> = batches
         .into_par_iter()

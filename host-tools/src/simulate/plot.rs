@@ -91,7 +91,8 @@ fn draw(
         chart.draw_series(above.map(|point| Circle::new(*point, 2, red.filled())))?;
         let line = [(0.0, threshold), (scores.len() as f64, threshold)];
         chart.draw_series(LineSeries::new(line, red.stroke_width(2)))?;
-        let label = Text::new("threshold", (0.0, threshold), ("sans-serif", 14).into_font().color(&red));
+        let label =
+            Text::new("threshold", (0.0, threshold), ("sans-serif", 14).into_font().color(&red));
         chart.draw_series([label])?;
     }
     for (at, label) in marks {
