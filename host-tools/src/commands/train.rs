@@ -1,0 +1,264 @@
+//! `picovae train`: normal recordings to a `.safetensors` model.
+
+use crate::args::{DataArgs, Loaded, command_line, file_name, sha256_of, window_set};
+use crate::printer::{Listing, Printer, Table};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use picovae::graph::{Activation, Frontend, LikelihoodKind, Provenance, ScoreKind, TOOL};
+use picovae::import::write_safetensors;
+use picovae::train::{Architecture, FitConfig, Normalize, Sigma, TrainConfig, TrainReport, train};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Arguments of `picovae train`. The defaults are the article's network for
+/// u8 images: 784-512-256-2x20 and back.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  picovae train train-images-idx3-ubyte.gz -o mnist.safetensors --epochs 20
+  picovae train fan.npy -o fan.safetensors --likelihood gaussian --remove-mean \\
+      --normalize global --hidden 64 --latent 8
+  picovae train beats.npy --labels labels.npy --keep-label 0 --rows 0..500 -o ecg.safetensors \\
+      --likelihood gaussian --normalize none --hidden 64,32 --latent 8 --epochs 300
+  picovae train pump.csv --columns Pressure,Current --window 60 --hop 10 \\
+      --likelihood gaussian --hidden 32 --latent 4 -o pump.safetensors")]
+pub struct TrainArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Train on windows with this label only.
+    #[arg(long, value_name = "INT", requires = "labels", allow_negative_numbers = true)]
+    keep_label: Option<i64>,
+    /// Model to write.
+    #[arg(short, long, value_name = "OUT.safetensors")]
+    out: PathBuf,
+    /// Frames a window [default: a whole row of the recording].
+    #[arg(long, value_name = "FRAMES")]
+    window: Option<usize>,
+    /// Frames from window to window [default: one window].
+    #[arg(long, value_name = "FRAMES")]
+    hop: Option<usize>,
+    /// Values a frame [default: told from the recording's shape].
+    #[arg(long, value_name = "N")]
+    channels: Option<usize>,
+    /// Subtract each channel's mean over the window.
+    #[arg(long)]
+    remove_mean: bool,
+    /// Scaling of features: per-channel, global, none, unit255 [default:
+    /// unit255 for bernoulli, per-channel for gaussian].
+    #[arg(long)]
+    normalize: Option<Normalize>,
+    /// Widths of the encoder's hidden layers.
+    #[arg(long, value_delimiter = ',', default_value = "512,256", value_name = "N,…")]
+    hidden: Vec<usize>,
+    /// Widths of the decoder's hidden layers [default: the encoder's, mirrored].
+    #[arg(long, value_delimiter = ',', value_name = "N,…")]
+    decoder_hidden: Option<Vec<usize>>,
+    /// Dimensions of the latent.
+    #[arg(long, default_value_t = 20)]
+    latent: usize,
+    /// After every hidden layer: relu, relu6, leaky-relu(0.01), elu(1),
+    /// sigmoid, tanh, gelu, silu, softplus, identity.
+    #[arg(long, default_value = "relu")]
+    activation: Activation,
+    /// bernoulli (features in [0, 1]) or gaussian.
+    #[arg(long, default_value = "bernoulli")]
+    likelihood: LikelihoodKind,
+    /// Deviation of the Gaussian likelihood: optimal, or a number.
+    #[arg(long, default_value = "optimal")]
+    sigma: Sigma,
+    /// Weight of the KL divergence.
+    #[arg(long, default_value_t = 1.0)]
+    beta: f32,
+    /// Epochs over which that weight grows from 0.
+    #[arg(long, default_value_t = 0.0, value_name = "EPOCHS")]
+    beta_warmup: f32,
+    /// Passes over the data, at most.
+    #[arg(long, default_value_t = 30)]
+    epochs: usize,
+    /// Windows a step.
+    #[arg(long, default_value_t = 128)]
+    batch: usize,
+    /// Learning rate of Adam.
+    #[arg(long, default_value_t = 1e-3)]
+    lr: f64,
+    /// Lower the learning rate to 0 along half a cosine.
+    #[arg(long)]
+    cosine: bool,
+    /// Decoupled weight decay.
+    #[arg(long, default_value_t = 0.0)]
+    weight_decay: f32,
+    /// Stop after this many epochs without a better held-out loss; 0 never
+    /// stops early.
+    #[arg(long, default_value_t = 10, value_name = "EPOCHS")]
+    patience: usize,
+    /// Fraction of the windows held out.
+    #[arg(long, default_value_t = 0.1, value_name = "FRACTION")]
+    validation: f32,
+    /// Deviation of noise added to the encoder's input (denoising).
+    #[arg(long, default_value_t = 0.0)]
+    input_noise: f32,
+    /// Share of the encoder's input set to 0 (denoising).
+    #[arg(long, default_value_t = 0.0)]
+    input_dropout: f32,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Default score of the model: negative-elbo, reconstruction-error,
+    /// bernoulli-nll, gaussian-nll, kl-divergence.
+    #[arg(long, default_value = "negative-elbo")]
+    score: ScoreKind,
+    /// Name of the model [default: the output's file name].
+    #[arg(long)]
+    name: Option<String>,
+}
+
+/// JSON of `picovae train --json`.
+#[derive(Debug, Serialize)]
+struct TrainOutput<'a> {
+    model: String,
+    macs: usize,
+    frontend: &'a Frontend,
+    #[serde(flatten)]
+    report: &'a TrainReport,
+}
+
+/// Runs the verb.
+pub fn run(args: TrainArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
+    let loaded = args.data.load()?;
+    let frontend = args.frontend(&loaded)?;
+    let set = window_set(&loaded, &frontend, args.keep_label)?;
+    let config = args.config();
+    let (mut vae, report) = train(&set, &frontend, &config, &progress_bar())?;
+    vae.provenance = Provenance {
+        source: args.data.data.iter().map(|path| file_name(path)).collect::<Vec<_>>().join(" "),
+        sha256: sha256_of(&args.data.data)?,
+        tool: TOOL.into(),
+        command: command_line(),
+    };
+    write_safetensors(&args.out, &vae)?;
+    let output = TrainOutput {
+        model: file_name(&args.out),
+        macs: vae.macs(),
+        frontend: &vae.frontend,
+        report: &report,
+    };
+    let held_out = report
+        .validation_loss
+        .map_or("none held out".into(), |loss| format!("{loss:.4} nats a window"));
+    let text = Listing::new()
+        .row("model", args.out.display())
+        .row("parameters", report.params)
+        .row(
+            "windows",
+            format!("{} ({} held out)", report.train_windows, report.validation_windows),
+        )
+        .row("epochs", format!("{} (best: {})", report.epochs, report.best_epoch))
+        .row("training loss", format!("{:.4} nats a window", report.train_loss))
+        .row("held-out loss", held_out)
+        .row("time", format!("{:.1} s, {:.2} ms a step", report.seconds, report.step_ms))
+        .to_string();
+    printer.report(&output, &format!("{}\n{text}", history(&report)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// At most this many epochs are listed.
+const LISTED_EPOCHS: usize = 12;
+
+/// Losses by epoch, evenly thinned.
+fn history(report: &TrainReport) -> Table {
+    let mut table = Table::new(["epoch", "nll", "kl", "loss", "held out"]);
+    let every = report.history.len().div_ceil(LISTED_EPOCHS).max(1);
+    for record in &report.history {
+        if record.epoch % every == 0 || record.epoch == report.best_epoch {
+            table.row([
+                record.epoch.to_string(),
+                format!("{:.3}", record.nll),
+                format!("{:.3}", record.kl),
+                format!("{:.3}", record.train_loss),
+                record.validation_loss.map_or("-".into(), |v| format!("{v:.3}")),
+            ]);
+        }
+    }
+    table
+}
+
+impl TrainArgs {
+    /// Window, hop and channels from the arguments, or from the shape of the
+    /// first recording where they leave it open.
+    fn frontend(&self, loaded: &[Loaded]) -> miette::Result<Frontend> {
+        let recording = &loaded.first().ok_or_else(|| miette::miette!("no recording"))?.recording;
+        let row_len = recording.row_len();
+        let images = self.likelihood == LikelihoodKind::Bernoulli && self.window.is_none();
+        let channels = self.channels.unwrap_or(match recording.shape[..] {
+            _ if images => 1,
+            [_, _, channels] => channels,
+            // A row as long as the window is a window of one channel.
+            [_, columns] if self.window.is_some_and(|window| window != columns) => columns,
+            _ => 1,
+        });
+        let window_len = match self.window {
+            Some(window) => window,
+            None if recording.shape.len() > 1 && channels > 0 => row_len / channels,
+            None => {
+                return Err(miette::miette!(
+                    help = "give --window FRAMES",
+                    "{}: one long row does not say how long a window is",
+                    recording.path.display()
+                ));
+            }
+        };
+        Ok(Frontend {
+            remove_mean: self.remove_mean,
+            ..Frontend::identity(window_len, self.hop.unwrap_or(window_len), channels)
+        })
+    }
+
+    fn config(&self) -> TrainConfig {
+        let bernoulli = self.likelihood == LikelihoodKind::Bernoulli;
+        let stem = || {
+            self.out.file_stem().map_or("model".to_string(), |stem| stem.to_string_lossy().into())
+        };
+        TrainConfig {
+            architecture: Architecture {
+                name: self.name.clone().unwrap_or_else(stem),
+                hidden: self.hidden.clone(),
+                decoder_hidden: self
+                    .decoder_hidden
+                    .clone()
+                    .unwrap_or_else(|| self.hidden.iter().rev().copied().collect()),
+                latent: self.latent,
+                activation: self.activation,
+                likelihood: self.likelihood,
+                score: self.score,
+            },
+            normalize: self.normalize.unwrap_or(if bernoulli {
+                Normalize::Unit255
+            } else {
+                Normalize::PerChannel
+            }),
+            fit: FitConfig {
+                sigma: self.sigma,
+                beta: self.beta,
+                beta_warmup: self.beta_warmup,
+                epochs: self.epochs,
+                batch: self.batch,
+                learning_rate: self.lr,
+                cosine: self.cosine,
+                weight_decay: self.weight_decay,
+                patience: (self.patience > 0).then_some(self.patience),
+                validation: self.validation,
+                input_noise: self.input_noise,
+                input_dropout: self.input_dropout,
+                seed: self.seed,
+                ..FitConfig::default()
+            },
+        }
+    }
+}
+
+/// On standard error, and only where that is a terminal.
+fn progress_bar() -> ProgressBar {
+    let template = "{bar:30} {percent:>3}% {eta:>4} left  {msg}";
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
