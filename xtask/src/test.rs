@@ -25,6 +25,7 @@ pub fn run() -> Result<bool> {
     suite.check("tidy", tidy::run);
     suite.check("formatting", || formatting().map(|()| true));
     suite.count("cargo test --workspace", cargo_test);
+    suite.count("cargo test of the firmware's host-side parts", firmware_test);
     suite.check("clippy", || clippy().map(|()| true));
     suite.check("parity: host and five emulated cores", || {
         parity::run(&parity::Args { windows: Some(PARITY_WINDOWS), ..Default::default() })
@@ -46,9 +47,10 @@ fn formatting() -> Result<()> {
 fn clippy() -> Result<()> {
     let deny = ["--", "--deny", "warnings"];
     ok(cargo(["clippy", "--quiet", "--workspace", "--all-targets"]).args(deny))?;
-    // The build-script helper is host code; everything else is the device's.
-    let mut host = firmware_cargo(&firmware(), ["clippy", "--quiet", "--package", "picovae-embed"]);
-    ok(host.args(["--target", host_target()?.as_str()]).args(deny))?;
+    // Host code of the firmware workspace, then what runs on the device.
+    let host = ["clippy", "--quiet", "--package", "picovae-embed", "--package", "picovae-sensors"];
+    let mut host = firmware_cargo(&firmware(), host);
+    ok(host.args(["--all-targets", "--target", host_target()?.as_str()]).args(deny))?;
     let blob = image_check::blob()?;
     let device = ["clippy", "--quiet", "--release", "--package", "picovae-app"];
     let mut device = firmware_cargo(&firmware(), device);
@@ -67,9 +69,18 @@ fn host_target() -> Result<String> {
     host.map(str::to_string).context("rustc -vV names no host")
 }
 
-/// `cargo test`, its output passed on line by line and its results summed.
 fn cargo_test() -> Result<Count> {
-    let mut command = cargo(["test", "--workspace", "--no-fail-fast"]);
+    count_tests(&mut cargo(["test", "--workspace", "--no-fail-fast"]))
+}
+
+/// Drivers are generic, so they are tested here.
+fn firmware_test() -> Result<Count> {
+    let mut test = firmware_cargo(&firmware(), ["test", "--package", "picovae-sensors"]);
+    count_tests(test.args(["--target", host_target()?.as_str()]))
+}
+
+/// Runs `cargo test`, passes its output on line by line, and sums its results.
+fn count_tests(command: &mut Command) -> Result<Count> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
