@@ -63,6 +63,11 @@ pub fn requantize_double(acc: i32, multiplier: i32, shift: i8) -> i32 {
 pub fn requantize_single(acc: i32, multiplier: i32, shift: i8) -> i32 {
     let total = (31 - i32::from(shift)).clamp(16, 62) as u32;
     let product = i64::from(acc) * i64::from(multiplier);
+    if total > 32 {
+        // The low word has no part in it, and a product's high word is at most 2^30: no saturation.
+        let (high, right) = ((product >> 32) as i32, total - 32);
+        return high.wrapping_add(1 << (right - 1)) >> right;
+    }
     let rounded = product.wrapping_add(1i64 << (total - 1)) >> total;
     saturate_i32(rounded)
 }
@@ -124,5 +129,22 @@ mod tests {
         assert_eq!(requantize_single(-3, 1 << 30, 0), -1); // -1.5 up
         assert_eq!(requantize_single(i32::MAX, i32::MAX, 15), i32::MAX); // saturates
         assert_eq!(requantize_single(1000, 1 << 30, 3), 4000);
+        let mut acc = 1i32;
+        for _ in 0..20_000 {
+            acc = acc.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            for shift in -31..=-1i8 {
+                for (acc, multiplier) in [
+                    (acc, i32::MAX),
+                    (acc >> 9, 1 << 30),
+                    (i32::MIN, i32::MAX),
+                    (i32::MAX, acc & i32::MAX),
+                ] {
+                    let total = 31 - i32::from(shift);
+                    let exact =
+                        (i128::from(acc) * i128::from(multiplier) + (1 << (total - 1))) >> total;
+                    assert_eq!(i128::from(requantize_single(acc, multiplier, shift)), exact);
+                }
+            }
+        }
     }
 }

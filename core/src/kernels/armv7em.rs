@@ -20,6 +20,9 @@ use crate::model::{Matrix, Output};
 pub(super) const NAME: &str = "armv7em";
 pub(super) const PACKING: u8 = packing::PAIR;
 
+/// Steps of four columns in one round of the row loop.
+const UNROLL: usize = 16;
+
 /// What the row loop needs; the assembly reads it in this order.
 #[repr(C)]
 struct Frame {
@@ -31,19 +34,33 @@ struct Frame {
     columns_end: *const u8,
     /// Steps of four columns to leave out of the first round of the unrolled loop.
     skip: usize,
-    epilogue: unsafe extern "C" fn(),
-    /// `2 * zero_point + 1`: zero point and half a unit, to be shifted by `right - 1`.
+    epilogue: Epilogue,
+    /// `2 * zero_point + 1`: zero point and half a unit, added when one bit is left to shift out.
     offset: i32,
-    out: *mut u8,
     out_end: *mut u8,
     weights: *const u8,
+    out: *mut u8,
 }
 
+/// Where the row loop goes with four sums.
+type Epilogue = unsafe extern "C" fn();
+
 unsafe extern "C" {
+    /// Widens the activations, then all groups of four rows until `out_end`.
+    fn picovae_pair_layer(
+        input: *const i8,
+        columns: *mut u8,
+        len: usize,
+        weights: *const u8,
+        epilogue: Epilogue,
+        offset: i32,
+        out_end: *mut u8,
+        out: *mut u8,
+    );
     /// Widens and doubles `len` activations into steps of four (columns 0, 2 and 1, 3),
     /// zeros behind them; returns the two sums of [`Frame`], the first one low.
     fn picovae_pair_widen(input: *const i8, columns: *mut u8, len: usize) -> u64;
-    /// All groups of four rows until `out_end`.
+    /// All groups of four rows until `out_end`, activations widened before.
     fn picovae_pair_rows(frame: *const Frame);
     fn picovae_pair_int8_double();
     fn picovae_pair_int8_single();
@@ -62,110 +79,97 @@ pub(super) fn product(
     scratch: &mut [u8],
     out: &mut OutputBuffer<'_>,
 ) -> bool {
-    let (inputs, outputs) = (matrix.inputs, matrix.outputs);
-    let columns = padded_inputs(packing::PAIR, inputs);
-    let usable = matrix.packing == packing::PAIR
-        && inputs != 0
+    let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
+    let usable = matrix.packing() == packing::PAIR
         && input.len() >= inputs
-        && scratch.len() >= 2 * columns
+        && scratch.len() >= 2 * padded_inputs(packing::PAIR, inputs)
         && scratch.as_ptr().addr().is_multiple_of(4)
-        && out.len() >= outputs;
-    let Some(group_len) = group_len(packing::PAIR, inputs) else {
-        return false;
-    };
+        && out.len() >= outputs
+        && inputs != 0;
     if !usable {
         return false;
     }
-    let columns_start = scratch.as_mut_ptr();
-    // SAFETY: `input` has `inputs` bytes, `scratch` two bytes for each padded column, 4-byte aligned.
-    let sums = unsafe { picovae_pair_widen(input.as_ptr(), columns_start, inputs) };
-    let mut frame = Frame {
-        unsigned_excess: sums as i32,
-        pair_products: (sums >> 32) as i32,
-        columns: columns_start,
-        columns_end: columns_start.wrapping_add(2 * columns),
-        skip: (columns / 4).wrapping_neg() % 4,
-        epilogue: picovae_pair_raw,
-        offset: 1,
-        out: columns_start,
-        out_end: columns_start,
-        weights: matrix.weights.as_ptr(),
-    };
-    let full = outputs / GROUP;
-    let tail = outputs % GROUP;
-    if matrix.flags & flags::RIGHT_SHIFTS == 0 {
-        general(matrix, output, rounding, out, frame, group_len);
+    let whole = outputs & !(GROUP - 1);
+    if matrix.flags & flags::RIGHT_SHIFTS == 0 || whole != outputs {
+        in_parts(matrix, output, rounding, input, scratch, out);
         return true;
     }
     let double = rounding == Rounding::Double;
-    match (out, output) {
-        (OutputBuffer::Int8(out), &Output::Int8 { zero_point, .. }) => {
-            frame.epilogue =
-                if double { picovae_pair_int8_double } else { picovae_pair_int8_single };
-            frame.offset = 2 * i32::from(zero_point) + 1;
-            frame.out = out.as_mut_ptr().cast();
-            frame.out_end = frame.out.wrapping_add(full * GROUP);
-            if full != 0 {
-                // SAFETY: the matrix has `full` groups (LayerView checked its length), `out` as many rows of 1 byte.
-                unsafe { picovae_pair_rows(&frame) };
-            }
-            if tail != 0 {
-                let mut last = [0i8; GROUP];
-                frame.weights = frame.weights.wrapping_add(full * group_len);
-                frame.out = last.as_mut_ptr().cast();
-                frame.out_end = frame.out.wrapping_add(GROUP);
-                // SAFETY: one more, padded group follows; `last` takes its four rows.
-                unsafe { picovae_pair_rows(&frame) };
-                for (out, &last) in out.iter_mut().skip(full * GROUP).zip(&last).take(tail) {
-                    *out = last;
-                }
-            }
-            finish(output, out.get_mut(..outputs).unwrap_or_default());
-        }
-        (OutputBuffer::Int16(out), _) => {
-            frame.epilogue =
-                if double { picovae_pair_int16_double } else { picovae_pair_int16_single };
-            frame.out = out.as_mut_ptr().cast();
-            frame.out_end = frame.out.wrapping_add(2 * full * GROUP);
-            if full != 0 {
-                // SAFETY: as above, with 2 bytes a row.
-                unsafe { picovae_pair_rows(&frame) };
-            }
-            if tail != 0 {
-                let mut last = [0i16; GROUP];
-                frame.weights = frame.weights.wrapping_add(full * group_len);
-                frame.out = last.as_mut_ptr().cast();
-                frame.out_end = frame.out.wrapping_add(2 * GROUP);
-                // SAFETY: as above, with 2 bytes a row.
-                unsafe { picovae_pair_rows(&frame) };
-                for (out, &last) in out.iter_mut().skip(full * GROUP).zip(&last).take(tail) {
-                    *out = last;
-                }
-            }
-        }
-        (OutputBuffer::Int8(_), Output::Int16) => {}
+    let (epilogue, offset, start, len): (Epilogue, _, *mut u8, _) = match (&mut *out, output) {
+        (OutputBuffer::Int8(out), &Output::Int8 { zero_point, .. }) => (
+            if double { picovae_pair_int8_double } else { picovae_pair_int8_single },
+            2 * i32::from(zero_point) + 1,
+            out.as_mut_ptr().cast(),
+            outputs,
+        ),
+        (OutputBuffer::Int16(out), _) => (
+            if double { picovae_pair_int16_double } else { picovae_pair_int16_single },
+            1,
+            out.as_mut_ptr().cast(),
+            2 * outputs,
+        ),
+        (OutputBuffer::Int8(_), Output::Int16) => return true,
+    };
+    // SAFETY: `input` has `inputs` bytes, `scratch` two bytes for each padded column, 4-byte aligned;
+    // the matrix has all groups (its length was checked when it was made), `out` a number for each row.
+    unsafe {
+        picovae_pair_layer(
+            input.as_ptr(),
+            scratch.as_mut_ptr(),
+            inputs,
+            matrix.weights().as_ptr(),
+            epilogue,
+            offset,
+            start.wrapping_add(len),
+            start,
+        );
+    }
+    if let OutputBuffer::Int8(out) = out {
+        finish(output, out.get_mut(..outputs).unwrap_or_default());
     }
     true
 }
 
-/// Shifts that the short requantization does not cover: sums from the assembly, the rest from the specification.
+/// Rows that are no multiple of four, or shifts that the short requantization does
+/// not cover: sums from the assembly, the rest from the specification.
 #[cold]
-fn general(
+#[inline(never)]
+fn in_parts(
     matrix: &Matrix<'_>,
     output: &Output<'_>,
     rounding: Rounding,
+    input: &[i8],
+    scratch: &mut [u8],
     out: &mut OutputBuffer<'_>,
-    mut frame: Frame,
-    group_len: usize,
 ) {
-    for first in (0..matrix.outputs).step_by(GROUP) {
+    let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
+    let columns = padded_inputs(packing::PAIR, inputs);
+    let Some(group_len) = group_len(packing::PAIR, inputs) else {
+        return;
+    };
+    let start = scratch.as_mut_ptr();
+    // SAFETY: `product` checked both lengths and the alignment.
+    let sums = unsafe { picovae_pair_widen(input.as_ptr(), start, inputs) };
+    let mut frame = Frame {
+        unsigned_excess: sums as i32,
+        pair_products: (sums >> 32) as i32,
+        columns: start,
+        columns_end: start.wrapping_add(2 * columns),
+        skip: (columns / 4).wrapping_neg() % UNROLL,
+        epilogue: picovae_pair_raw,
+        offset: 1,
+        out_end: start,
+        weights: matrix.weights().as_ptr(),
+        out: start,
+    };
+    for first in (0..outputs).step_by(GROUP) {
         let mut sums = [0i32; GROUP];
         frame.out = sums.as_mut_ptr().cast();
         frame.out_end = frame.out.wrapping_add(size_of_val(&sums));
-        // SAFETY: the group exists (LayerView checked the length), `sums` takes its four sums.
+        // SAFETY: the group exists (the matrix' length was checked), `sums` takes its four sums.
         unsafe { picovae_pair_rows(&frame) };
         frame.weights = frame.weights.wrapping_add(group_len);
-        for (row, sum) in (first..matrix.outputs).zip(sums) {
+        for (row, sum) in (first..outputs).zip(sums) {
             if let Some(numbers) = matrix.scale(row) {
                 write(output, rounding, numbers, sum, row, out);
             }
@@ -189,19 +193,14 @@ global_asm!(
     stm     r1!, {{r4, r5}}
     .endm
 
-    .section .text.picovae_pair_widen, "ax", %progbits
-    .p2align 2
-    .global picovae_pair_widen
-    .type picovae_pair_widen, %function
-    .thumb_func
-picovae_pair_widen:
-    push    {{r4-r8, lr}}
+    @ In: r0 input, r1 columns, r2 length. Out: r0 excess, r1 products, r3 end of the columns; r4 to r8 and r12 lost.
+    .macro PICOVAE_PAIR_WIDEN
     movs    r3, #0
     mov     r12, #0
     mov     r8, #0x00010001
     subs    r2, #8
-    blt     2f
-1:
+    blt     22f
+21:
     ldr     r4, [r0], #4
     ldr     r6, [r0], #4
     sxtb16  r5, r4, ror #8
@@ -220,16 +219,16 @@ picovae_pair_widen:
     sadd16  r4, r4, r6
     smlad   r3, r4, r8, r3
     subs    r2, #8
-    bge     1b
-2:
+    bge     21b
+22:
     adds    r2, #4
-    blt     3f
+    blt     23f
     ldr     r4, [r0], #4
     PICOVAE_PAIR_WIDEN_WORD
     subs    r2, #4
-3:
+23:
     adds    r2, #4
-    beq     4f
+    beq     24f
     ldrb    r4, [r0]
     cmp     r2, #2
     itt     ge
@@ -239,10 +238,21 @@ picovae_pair_widen:
     ldrbgt  r5, [r0, #2]
     orrgt   r4, r4, r5, lsl #16
     PICOVAE_PAIR_WIDEN_WORD
-4:
+24:
     lsls    r0, r3, #7
     rsbs    r0, r0, #0
+    mov     r3, r1
     mov     r1, r12
+    .endm
+
+    .section .text.picovae_pair_widen, "ax", %progbits
+    .p2align 2
+    .global picovae_pair_widen
+    .type picovae_pair_widen, %function
+    .thumb_func
+picovae_pair_widen:
+    push    {{r4-r8, lr}}
+    PICOVAE_PAIR_WIDEN
     pop     {{r4-r8, pc}}
 
     .macro PICOVAE_PAIR_STEP
@@ -260,18 +270,17 @@ picovae_pair_widen:
     smlad   r3, r6, r7, r3
     .endm
 
-    .macro PICOVAE_PAIR_ROW acc, multiplier, high, width, store, size
+    .macro PICOVAE_PAIR_ROW acc, multiplier, high, width
     \high   \acc, \acc, \multiplier
-    lsl     r10, r11, r9
     .ifc \high, smmulr
     add     \acc, \acc, \acc, asr #31
     .endif
-    add     \acc, \acc, r10
     asr     \acc, \acc, r9
+    add     \acc, \acc, r11
     ssat    \acc, #\width, \acc, asr #1
-    \store  \acc, [r12], #\size
     .endm
 
+    @ Shifts are stored as right - 1. Stores follow one another: only the first costs two cycles.
     .macro PICOVAE_PAIR_EPILOGUE name, high, width, store, size
     .global picovae_pair_\name
     .type picovae_pair_\name, %function
@@ -280,19 +289,21 @@ picovae_pair_\name:
     sub     r0, r0, r1, lsl #8
     sub     r2, r2, r3, lsl #8
     ldm     r8!, {{r4, r5, r6, r7, r9}}
-    ldr     r11, [sp, #24]
-    ldrd    r12, lr, [sp, #28]
-    PICOVAE_PAIR_ROW r0, r4, \high, \width, \store, \size
+    ldrd    r11, r12, [sp, #24]
+    PICOVAE_PAIR_ROW r0, r4, \high, \width
     lsr     r9, r9, #8
-    PICOVAE_PAIR_ROW r1, r5, \high, \width, \store, \size
+    PICOVAE_PAIR_ROW r1, r5, \high, \width
     lsr     r9, r9, #8
-    PICOVAE_PAIR_ROW r2, r6, \high, \width, \store, \size
+    PICOVAE_PAIR_ROW r2, r6, \high, \width
     lsr     r9, r9, #8
-    PICOVAE_PAIR_ROW r3, r7, \high, \width, \store, \size
-    str     r12, [sp, #28]
-    cmp     r12, lr
+    PICOVAE_PAIR_ROW r3, r7, \high, \width
+    \store  r0, [lr], #\size
+    \store  r1, [lr], #\size
+    \store  r2, [lr], #\size
+    \store  r3, [lr], #\size
+    cmp     lr, r12
     bne     1b
-    add     sp, sp, #36
+    add     sp, sp, #32
     pop     {{r4-r11, pc}}
     .endm
 
@@ -304,26 +315,47 @@ picovae_pair_\name:
 picovae_pair_rows:
     push    {{r4-r11, lr}}
     ldm     r0, {{r1-r10}}
+    mov     lr, r10
     movs    r0, #48
     adr     r12, 2f
     mla     r5, r5, r0, r12
     adds    r5, #1
-    push    {{r1-r9}}
+    push    {{r1-r8}}
+    mov     r8, r9
+    b       1f
+
+    .global picovae_pair_layer
+    .type picovae_pair_layer, %function
+    .thumb_func
+picovae_pair_layer:
+    push    {{r4-r11, lr}}
+    mov     r9, r1
+    mov     r10, r3
+    PICOVAE_PAIR_WIDEN
+    mov     r2, r9
+    sub     r4, r2, r3
+    and     r4, r4, #120
+    add     r4, r4, r4, lsl #1
+    adr     r12, 2f
+    add     r4, r12, r4, lsl #1
+    adds    r4, #1
+    ldrd    r5, r6, [sp, #36]
+    ldrd    r7, lr, [sp, #44]
+    push    {{r0-r7}}
     mov     r8, r10
 1:
     ldm     r8!, {{r0-r3}}
-    ldm     sp, {{r4, r5, r9, r12, lr}}
+    ldm     sp, {{r4, r5, r9, r12}}
     add     r0, r0, r4
     add     r2, r2, r4
     sub     r1, r1, r5
     sub     r3, r3, r5
-    bx      lr
+    ldr     pc, [sp, #16]
     .p2align 2
 2:
+    .rept 16
     PICOVAE_PAIR_STEP
-    PICOVAE_PAIR_STEP
-    PICOVAE_PAIR_STEP
-    PICOVAE_PAIR_STEP
+    .endr
     cmp     r9, r12
     bne     2b
     ldr     pc, [sp, #20]
@@ -343,15 +375,15 @@ picovae_pair_raw:
     asrs    r1, r1, #1
     asrs    r2, r2, #1
     asrs    r3, r3, #1
-    ldrd    r12, lr, [sp, #28]
-    stm     r12!, {{r0-r3}}
+    ldr     r12, [sp, #28]
+    stm     lr!, {{r0-r3}}
     add     r8, r8, #20
-    str     r12, [sp, #28]
-    cmp     r12, lr
+    cmp     lr, r12
     bne     1b
-    add     sp, sp, #36
+    add     sp, sp, #32
     pop     {{r4-r11, pc}}
     .text
+    .purgem PICOVAE_PAIR_WIDEN
     .purgem PICOVAE_PAIR_WIDEN_WORD
     .purgem PICOVAE_PAIR_STEP
     .purgem PICOVAE_PAIR_ROW

@@ -91,8 +91,20 @@ fn product(
     out: &mut OutputBuffer<'_>,
 ) {
     if !backend::product(matrix, output, rounding, input, scratch, out) {
-        portable::fully_connected(matrix, output, rounding, input, out);
+        fall_back(matrix, output, rounding, input, out);
     }
+}
+
+/// Out of line, so that the usual way carries none of its registers.
+#[cfg_attr(not(kernels = "portable"), cold, inline(never))]
+fn fall_back(
+    matrix: &Matrix<'_>,
+    output: &Output<'_>,
+    rounding: Rounding,
+    input: &[i8],
+    out: &mut OutputBuffer<'_>,
+) {
+    portable::fully_connected(matrix, output, rounding, input, out);
 }
 
 /// What an int8 kernel leaves to do behind its saturation to int8: the clamp and the table.
@@ -102,6 +114,14 @@ fn finish(output: &Output<'_>, out: &mut [i8]) {
     let &Output::Int8 { min, max, table, .. } = output else {
         return;
     };
+    if min != i8::MIN || max != i8::MAX || table.is_some() {
+        clamp_and_look_up(min, max, table, out);
+    }
+}
+
+#[cfg_attr(any(kernels = "portable", kernels = "x86"), allow(dead_code))]
+#[inline(never)]
+fn clamp_and_look_up(min: i8, max: i8, table: Option<&[i8; 256]>, out: &mut [i8]) {
     if min != i8::MIN || max != i8::MAX {
         for q in out.iter_mut() {
             // `min <= max` is proven; `clamp` would have to panic otherwise.

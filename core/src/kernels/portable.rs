@@ -42,7 +42,7 @@ pub fn fully_connected(
     input: &[i8],
     out: &mut OutputBuffer<'_>,
 ) {
-    for row in 0..matrix.outputs {
+    for row in 0..matrix.outputs() {
         let Some(numbers) = matrix.numbers(row) else {
             return;
         };
@@ -53,10 +53,10 @@ pub fn fully_connected(
 
 /// `sum_i(weights[row][i] * input[i])`.
 fn dot(matrix: &Matrix<'_>, row: usize, input: &[i8]) -> i32 {
-    let inputs = matrix.inputs;
+    let inputs = matrix.inputs();
     let product = |weight: i8, &activation: &i8| i32::from(weight) * i32::from(activation);
-    if matrix.packing == packing::ROW_MAJOR {
-        let weights = matrix.weights.get(row * inputs..(row + 1) * inputs).unwrap_or(&[]);
+    if matrix.packing() == packing::ROW_MAJOR {
+        let weights = matrix.weights().get(row * inputs..(row + 1) * inputs).unwrap_or(&[]);
         return weights.iter().zip(input).map(|(&w, a)| product(w as i8, a)).sum();
     }
     (0..inputs).zip(input).map(|(i, a)| product(matrix.weight(row, i), a)).sum()

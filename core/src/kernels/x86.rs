@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use super::{OutputBuffer, write};
 use crate::fixed::Rounding;
 use crate::model::wire::packing;
-use crate::model::{Matrix, Output};
+use crate::model::{Matrix, Output, RowNumbers};
 
 pub(super) const NAME: &str = "x86";
 pub(super) const PACKING: u8 = packing::ROW_MAJOR;
@@ -35,18 +35,21 @@ pub(super) fn product(
     scratch: &mut [u8],
     out: &mut OutputBuffer<'_>,
 ) -> bool {
-    let inputs = matrix.inputs;
-    if matrix.packing != packing::ROW_MAJOR || inputs < LANES || !has_avx2() {
+    let inputs = matrix.inputs();
+    if matrix.packing() != packing::ROW_MAJOR || inputs < LANES || !has_avx2() {
         return false;
     }
     let (Some(input), Some(wide)) = (input.get(..inputs), scratch.get_mut(..2 * inputs)) else {
         return false;
     };
+    let Some((bias, multiplier, shift)) = matrix.row_major_numbers() else {
+        return false;
+    };
     // SAFETY: `has_avx2` said so; both slices have `inputs` elements of their widths.
     unsafe { widen(input, wide) };
-    let mut rows = matrix.weights.chunks_exact(inputs);
+    let mut rows = matrix.weights().chunks_exact(inputs);
     let mut row = 0;
-    while row < matrix.outputs {
+    while row < matrix.outputs() {
         let block: [&[u8]; ROWS] = core::array::from_fn(|_| rows.next().unwrap_or(&[]));
         let mut sums = [0i32; ROWS];
         if block.iter().all(|weights| weights.len() == inputs) {
@@ -61,9 +64,11 @@ pub(super) fn product(
                     .sum();
             }
         }
-        for (index, sum) in (row..matrix.outputs).zip(sums) {
-            if let Some(numbers) = matrix.numbers(index) {
-                write(output, rounding, numbers, numbers.bias.wrapping_add(sum), index, out);
+        for (index, sum) in (row..matrix.outputs()).zip(sums) {
+            let numbers = (bias.get(index), multiplier.get(index), shift.get(index));
+            if let (Some(&bias), Some(&multiplier), Some(&shift)) = numbers {
+                let numbers = RowNumbers { bias, multiplier, shift };
+                write(output, rounding, numbers, bias.wrapping_add(sum), index, out);
             }
         }
         row += ROWS;

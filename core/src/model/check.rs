@@ -173,15 +173,15 @@ fn check_numbers(layer: &LayerView<'_>, rounding: Rounding, index: u16) -> Resul
         return Err(numbers);
     }
     let Operator::FullyConnected(matrix) = layer.operator;
-    for row in 0..matrix.outputs {
+    for row in 0..matrix.outputs() {
         let RowNumbers { bias, multiplier, shift } = matrix.numbers(row).ok_or(numbers)?;
         let short = matrix.flags & flags::RIGHT_SHIFTS != 0;
-        if !valid_scale(multiplier, shift) || (short && !(-22..=-1).contains(&shift)) {
+        if !valid_scale(multiplier, shift) || (short && !(-31..=-1).contains(&shift)) {
             return Err(numbers);
         }
-        let mut bound = matrix.inputs as u64 * MAX_PRODUCT + u64::from(bias.unsigned_abs());
+        let mut bound = matrix.inputs() as u64 * MAX_PRODUCT + u64::from(bias.unsigned_abs());
         // Packed sums are doubled.
-        if matrix.packing != packing::ROW_MAJOR && bound >= 1 << 30 {
+        if matrix.packing() != packing::ROW_MAJOR && bound >= 1 << 30 {
             return Err(ModelError::LayerOverflow { layer: index });
         }
         if rounding == Rounding::Double && shift > 0 {

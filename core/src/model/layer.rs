@@ -3,9 +3,8 @@
 use bytemuck::AnyBitPattern;
 
 use super::error::ModelError;
-use super::packing::{Matrix, matrix_len};
-use super::wire::{LayerRecord, NO_TABLE, op, output, packing};
-use crate::arena::ALIGNMENT;
+use super::packing::{self, Matrix};
+use super::wire::{LayerRecord, NO_TABLE, op, output};
 
 /// A layer's operator and the output it writes.
 #[derive(Clone, Copy, Debug)]
@@ -44,47 +43,60 @@ pub enum Output<'a> {
 
 impl<'a> LayerView<'a> {
     /// Resolves a record's sections. Checks sections and known tags, not numbers.
-    pub(super) fn new(record: &LayerRecord, payload: &'a [u8]) -> Result<Self, Fault> {
-        let table = match record.table {
-            NO_TABLE => None,
-            offset => Some(
-                array::<i8>(payload, offset, 256)
-                    .and_then(|t| t.try_into().ok())
-                    .ok_or(Fault::Section)?,
-            ),
-        };
-        let output = match record.output {
-            output::INT8 => Output::Int8 {
+    pub(super) fn new(record: &'a LayerRecord, payload: &'a [u8]) -> Result<Self, Fault> {
+        let known = record.op == op::FULLY_CONNECTED
+            && packing::is_known(record.packing)
+            && match record.output {
+                output::INT8 => true,
+                output::INT16 => record.table == NO_TABLE,
+                _ => false,
+            };
+        if !known {
+            return Err(Fault::Unsupported);
+        }
+        let layer = Self::resolve(record, payload).ok_or(Fault::Section)?;
+        let Operator::FullyConnected(matrix) = &layer.operator;
+        if matrix.is_whole() { Ok(layer) } else { Err(Fault::Section) }
+    }
+
+    /// [`new`](Self::new) for a record that has passed it, without repeating its
+    /// arithmetic: what an inference calls for each layer.
+    pub(super) fn resolve(record: &'a LayerRecord, payload: &'a [u8]) -> Option<Self> {
+        let output = match (record.output, record.table) {
+            (output::INT8, table) => Output::Int8 {
                 zero_point: record.output_zero_point,
                 min: record.clamp_min,
                 max: record.clamp_max,
-                table,
+                table: match table {
+                    NO_TABLE => None,
+                    offset => Some(array::<i8>(payload, offset, 256)?.try_into().ok()?),
+                },
             },
-            output::INT16 if table.is_none() => Output::Int16,
-            _ => return Err(Fault::Unsupported),
+            (output::INT16, NO_TABLE) => Output::Int16,
+            _ => return None,
         };
         let operator = match record.op {
             op::FULLY_CONNECTED => {
-                let (inputs, outputs) =
-                    (usize::from(record.in_shape[2]), usize::from(record.out_shape[2]));
-                Operator::FullyConnected(matrix(record, payload, inputs, outputs)?)
+                let [.., inputs] = record.in_shape;
+                let [.., outputs] = record.out_shape;
+                Operator::FullyConnected(Matrix::new(record, payload, inputs, outputs)?)
             }
-            _ => return Err(Fault::Unsupported),
+            _ => return None,
         };
-        Ok(Self { operator, output })
+        Some(Self { operator, output })
     }
 
     /// Elements the layer reads.
     pub fn input_len(&self) -> usize {
         match &self.operator {
-            Operator::FullyConnected(layer) => layer.inputs,
+            Operator::FullyConnected(layer) => layer.inputs(),
         }
     }
 
     /// Elements the layer writes.
     pub fn output_len(&self) -> usize {
         match &self.operator {
-            Operator::FullyConnected(layer) => layer.outputs,
+            Operator::FullyConnected(layer) => layer.outputs(),
         }
     }
 
@@ -95,38 +107,6 @@ impl<'a> LayerView<'a> {
             Output::Int16 => 2 * self.output_len(),
         }
     }
-}
-
-/// The matrix of a record; its bytes have exactly the packing's length.
-fn matrix<'a>(
-    record: &LayerRecord,
-    payload: &'a [u8],
-    inputs: usize,
-    outputs: usize,
-) -> Result<Matrix<'a>, Fault> {
-    let weights = record.weights.of(payload).ok_or(Fault::Section)?;
-    let len = matrix_len(record.packing, inputs, outputs).ok_or(Fault::Unsupported)?;
-    if weights.len() != len {
-        return Err(Fault::Section);
-    }
-    let mut matrix = Matrix {
-        inputs,
-        outputs,
-        packing: record.packing,
-        flags: record.flags,
-        weights,
-        bias: &[],
-        multiplier: &[],
-        shift: &[],
-    };
-    if record.packing == packing::ROW_MAJOR {
-        matrix.bias = array(payload, record.bias, outputs).ok_or(Fault::Section)?;
-        matrix.multiplier = array(payload, record.multiplier, outputs).ok_or(Fault::Section)?;
-        matrix.shift = array(payload, record.shift, outputs).ok_or(Fault::Section)?;
-    } else if !weights.as_ptr().addr().is_multiple_of(ALIGNMENT) {
-        return Err(Fault::Section);
-    }
-    Ok(matrix)
 }
 
 /// Why a record does not resolve; the index is added by the caller.

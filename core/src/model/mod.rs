@@ -98,7 +98,7 @@ impl<'a> Model<'a> {
 
     /// Layer `index` with its weights, `None` behind the last.
     pub fn layer(&self, index: usize) -> Option<LayerView<'a>> {
-        LayerView::new(self.layers.get(index)?, self.payload).ok()
+        LayerView::resolve(self.layers.get(index)?, self.payload)
     }
 
     /// Name of layer `index`, empty if it has none.

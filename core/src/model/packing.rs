@@ -5,7 +5,10 @@
 //! run every blob and the gate can check every number. `docs/kernels.md` draws
 //! the layouts.
 
+use super::layer::array;
+use super::wire::LayerRecord;
 use super::wire::packing::{CHAIN, INTERLEAVED, PAIR, REVERSED, ROW_MAJOR};
+use crate::arena::ALIGNMENT;
 
 /// Rows a group of every packed layout.
 pub const GROUP: usize = 4;
@@ -14,21 +17,18 @@ pub const GROUP: usize = 4;
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
     /// Columns.
-    pub(crate) inputs: usize,
+    inputs: u16,
     /// Rows.
-    pub(crate) outputs: usize,
+    outputs: u16,
     /// Layout of the weights: [`packing`](super::wire::packing).
-    pub(crate) packing: u8,
+    packing: u8,
     /// [`flags`](super::wire::flags) of the layer.
     pub(crate) flags: u8,
     /// Packed weights; in every layout but row-major the row numbers lie among them.
-    pub(crate) weights: &'a [u8],
-    /// int32 bias a row, the input's zero point folded in; empty unless row-major.
-    pub(crate) bias: &'a [i32],
-    /// Q0.31 multiplier a row; empty unless row-major.
-    pub(crate) multiplier: &'a [i32],
-    /// Shift a row, negative to the right; empty unless row-major.
-    pub(crate) shift: &'a [i8],
+    weights: &'a [u8],
+    /// Where the row numbers of a row-major matrix are.
+    record: &'a LayerRecord,
+    payload: &'a [u8],
 }
 
 /// What belongs to one row beside its weights.
@@ -50,6 +50,11 @@ pub const fn padded_inputs(packing: u8, inputs: usize) -> usize {
         _ => 1,
     };
     inputs.saturating_add(lane - 1) & !(lane - 1)
+}
+
+/// Whether this version reads a packing.
+pub const fn is_known(packing: u8) -> bool {
+    matches!(packing, ROW_MAJOR | PAIR | CHAIN | REVERSED | INTERLEAVED)
 }
 
 /// Bytes of a group of four packed rows; `None` for row-major and unknown packings.
@@ -74,24 +79,68 @@ pub fn matrix_len(packing: u8, inputs: usize, outputs: usize) -> Option<usize> {
 }
 
 impl<'a> Matrix<'a> {
+    /// The matrix of a record that has passed [`is_whole`](Self::is_whole), or is about to be asked.
+    #[inline]
+    pub(super) fn new(
+        record: &'a LayerRecord,
+        payload: &'a [u8],
+        inputs: u16,
+        outputs: u16,
+    ) -> Option<Self> {
+        let weights = record.weights.of(payload)?;
+        let (packing, flags) = (record.packing, record.flags);
+        Some(Self { inputs, outputs, packing, flags, weights, record, payload })
+    }
+
+    /// Whether the bytes have exactly the packing's length and alignment, and all row
+    /// numbers are there. The gate refuses every other matrix; kernels rely on it.
+    pub(super) fn is_whole(&self) -> bool {
+        let len = matrix_len(self.packing, self.inputs(), self.outputs());
+        let numbers = match self.packing {
+            ROW_MAJOR => self.row_major_numbers().is_some(),
+            _ => self.weights.as_ptr().addr().is_multiple_of(ALIGNMENT),
+        };
+        numbers && len == Some(self.weights.len())
+    }
+
     /// Columns.
+    #[inline]
     pub fn inputs(&self) -> usize {
-        self.inputs
+        self.inputs.into()
     }
 
     /// Rows.
+    #[inline]
     pub fn outputs(&self) -> usize {
-        self.outputs
+        self.outputs.into()
+    }
+
+    /// The packed bytes; their length is [`matrix_len`].
+    #[inline]
+    pub fn weights(&self) -> &'a [u8] {
+        self.weights
+    }
+
+    /// Biases, multipliers and shifts of a row-major matrix, one a row each.
+    #[allow(clippy::type_complexity)]
+    pub(crate) fn row_major_numbers(&self) -> Option<(&'a [i32], &'a [i32], &'a [i8])> {
+        let outputs = self.outputs.into();
+        Some((
+            array(self.payload, self.record.bias, outputs)?,
+            array(self.payload, self.record.multiplier, outputs)?,
+            array(self.payload, self.record.shift, outputs)?,
+        ))
     }
 
     /// Layout of the weights: [`packing`](super::wire::packing).
+    #[inline]
     pub fn packing(&self) -> u8 {
         self.packing
     }
 
     /// The bytes of the group that holds `row`, and the row's place in it.
     fn group(&self, row: usize) -> Option<(&'a [u8], usize)> {
-        let len = group_len(self.packing, self.inputs)?;
+        let len = group_len(self.packing, self.inputs())?;
         let start = (row / GROUP).checked_mul(len)?;
         Some((self.weights.get(start..start.checked_add(len)?)?, row % GROUP))
     }
@@ -102,11 +151,11 @@ impl<'a> Matrix<'a> {
     }
 
     fn stored_weight(&self, row: usize, column: usize) -> Option<i8> {
-        if row >= self.outputs || column >= self.inputs {
+        if row >= self.outputs() || column >= self.inputs() {
             return None;
         }
         if self.packing == ROW_MAJOR {
-            return self.weights.get(row * self.inputs + column).map(|&byte| byte as i8);
+            return self.weights.get(row * self.inputs() + column).map(|&byte| byte as i8);
         }
         self.packed_weight(row, column)
     }
@@ -159,14 +208,15 @@ impl<'a> Matrix<'a> {
 
     /// The numbers of `row` in any packing; `None` outside of the matrix.
     pub fn numbers(&self, row: usize) -> Option<RowNumbers> {
-        if row >= self.outputs {
+        if row >= self.outputs() {
             return None;
         }
         if self.packing == ROW_MAJOR {
+            let (bias, multiplier, shift) = self.row_major_numbers()?;
             return Some(RowNumbers {
-                bias: *self.bias.get(row)?,
-                multiplier: *self.multiplier.get(row)?,
-                shift: *self.shift.get(row)?,
+                bias: *bias.get(row)?,
+                multiplier: *multiplier.get(row)?,
+                shift: *shift.get(row)?,
             });
         }
         let (group, lane) = self.group(row)?;
@@ -174,7 +224,7 @@ impl<'a> Matrix<'a> {
             let bytes = group.get(index * 4..index * 4 + 4)?;
             Some(i32::from_le_bytes(bytes.try_into().ok()?))
         };
-        let columns = padded_inputs(self.packing, self.inputs);
+        let columns = padded_inputs(self.packing, self.inputs());
         let bias = match self.packing {
             PAIR => {
                 // The sum of the upper row starts at 2 * bias - sum(w0 * w1) over its columns' pairs,
@@ -199,7 +249,7 @@ impl<'a> Matrix<'a> {
                 let sum = (0..columns).try_fold(0i32, |sum, c| Some(sum + unsigned(c)?))?;
                 word(columns + lane)?
                     .wrapping_add(sum.wrapping_mul(128))
-                    .wrapping_sub((self.inputs as i32).wrapping_mul(1 << 14))
+                    .wrapping_sub(i32::from(self.inputs).wrapping_mul(1 << 14))
             }
             _ => word(lane)?,
         };

@@ -137,7 +137,7 @@ pub mod packing {
 
 /// Bits of [`LayerRecord::flags`]; the gate checks each against the numbers.
 pub mod flags {
-    /// Every shift is in `-22..=-1`: the short requantization is exact.
+    /// Every shift is in `-31..=-1`: the short requantization is exact.
     pub const RIGHT_SHIFTS: u8 = 1;
 }
 

@@ -53,7 +53,7 @@ pub fn for_target(target: &str) -> u8 {
 
 /// Packs `rows` as `wanted`, or row-major where a doubled sum could leave 32 bits.
 pub fn pack(wanted: u8, rows: &Rows<'_>) -> Packed {
-    let short = rows.shift.iter().all(|shift| (-22..=-1).contains(shift));
+    let short = rows.shift.iter().all(|shift| (-31..=-1).contains(shift));
     let flags = if short { flags::RIGHT_SHIFTS } else { 0 };
     let row_major = || Packed {
         packing: packing::ROW_MAJOR,

@@ -102,7 +102,7 @@ pub fn write(net: &Net, packing: u8) -> Vec<u8> {
             len: net.latent as u16,
             has_logvar: head == 2 * net.latent,
             mu_frac_bits: 8,
-            logvar_frac_bits: 8,
+            logvar_frac_bits: 12,
             z_multiplier: 1_500_000_001,
             z_shift: -2,
             z_zero_point: 3,
@@ -167,7 +167,7 @@ fn record(
     let shift: Vec<i8> = (0..outputs)
         .map(|_| match (layer.short, extreme) {
             (true, false) => -random.range((usual - 1).max(1), usual + 1) as i8,
-            (true, true) => -random.range(1, 22) as i8,
+            (true, true) => -random.range(1, 31) as i8,
             (false, false) => random.range(-usual, 3) as i8,
             (false, true) => random.range(-31, 0) as i8,
         })
