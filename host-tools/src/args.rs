@@ -25,6 +25,16 @@ pub struct Cli {
 /// One verb a variant; each has its file under `commands/`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Judge a model on labelled recordings: ROC AUC, F1, false alarms, ELBO.
+    Eval(commands::eval::EvalArgs),
+    /// Decode draws from the prior into a picture.
+    Generate(commands::generate::GenerateArgs),
+    /// Show a model's layers, sizes and needs.
+    Inspect(commands::inspect::InspectArgs),
+    /// Quantize float weights to a calibrated blob.
+    Quantize(commands::quantize::QuantizeArgs),
+    /// Score recordings exactly as a board would.
+    Simulate(commands::simulate::SimulateArgs),
     /// Simulate a rotating machine, healthy or faulty, as a recording.
     Synth(commands::synth::SynthArgs),
     /// Train a VAE on normal recordings.

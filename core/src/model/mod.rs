@@ -148,7 +148,7 @@ impl<'a> Model<'a> {
         self.description.score
     }
 
-    /// The calibrated threshold: scores above it are anomalies.
+    /// The calibrated threshold: scores at or above it are anomalies.
     pub fn threshold(&self) -> Option<Score> {
         self.description.threshold.map(Score)
     }

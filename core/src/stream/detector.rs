@@ -20,9 +20,9 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether the score is above the threshold; never without one.
+    /// Whether the score reaches the threshold; never without one.
     pub fn is_anomaly(&self) -> bool {
-        self.threshold.is_some_and(|threshold| self.score > threshold)
+        self.threshold.is_some_and(|threshold| self.score >= threshold)
     }
 }
 

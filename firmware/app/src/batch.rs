@@ -73,7 +73,7 @@ fn score_all<W: Windows>(
     while source.next_window(window).map_err(RunError::Source)? {
         let score = vae.score_window_traced(window, &mut hash)?;
         first.get_or_insert(score);
-        let alarm = threshold.is_some_and(|threshold| score > threshold);
+        let alarm = threshold.is_some_and(|threshold| score >= threshold);
         if alarm {
             defmt::info!("window={=u32} score={=i64} alarm=true", windows, score.0);
         } else {

@@ -1,5 +1,12 @@
 //! The verbs: each parses its arguments, calls the library and prints.
 
+pub mod eval;
+pub mod generate;
+pub mod inspect;
+mod model_file;
+mod progress;
+pub mod quantize;
+pub mod simulate;
 pub mod synth;
 pub mod train;
 
@@ -10,6 +17,11 @@ use std::process::ExitCode;
 /// Runs a verb.
 pub fn run(command: Command, printer: &mut Printer) -> miette::Result<ExitCode> {
     match command {
+        Command::Eval(args) => eval::run(args, printer),
+        Command::Generate(args) => generate::run(args, printer),
+        Command::Inspect(args) => inspect::run(args, printer),
+        Command::Quantize(args) => quantize::run(args, printer),
+        Command::Simulate(args) => simulate::run(args, printer),
         Command::Synth(args) => synth::run(args, printer),
         Command::Train(args) => train::run(args, printer),
     }

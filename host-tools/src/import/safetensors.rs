@@ -55,8 +55,10 @@ pub fn read_safetensors(
     options: &ForeignOptions,
 ) -> Result<Vae, ImportError> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path)
-        .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })?;
+    let bytes = std::fs::read(path).map_err(|source| ImportError::Io {
+        path: path.to_path_buf(),
+        source,
+    })?;
     parse_safetensors(path, &bytes, options)
 }
 
@@ -76,7 +78,9 @@ pub fn parse_safetensors(
     let file = SafeTensors::deserialize(bytes).map_err(container)?;
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(container)?;
     let own = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
-    let file_name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
+    let file_name = path
+        .file_name()
+        .map_or_else(String::new, |n| n.to_string_lossy().into());
 
     let mut tensors;
     let vae = match own {
@@ -91,13 +95,19 @@ pub fn parse_safetensors(
         }
     };
     let Some(mut vae) = vae.filter(|_| tensors.problems.is_empty()) else {
-        return Err(ImportError::Problems { path: path.to_path_buf(), problems: tensors.problems });
+        return Err(ImportError::Problems {
+            path: path.to_path_buf(),
+            problems: tensors.problems,
+        });
     };
     if own.is_none() {
         vae.provenance.sha256 = hex(&Sha256::digest(bytes));
     }
     strip_sigmoid(&mut vae);
-    vae.validate().map_err(|source| ImportError::Graph { path: path.to_path_buf(), source })?;
+    vae.validate().map_err(|source| ImportError::Graph {
+        path: path.to_path_buf(),
+        source,
+    })?;
     Ok(vae)
 }
 
@@ -109,8 +119,10 @@ pub fn parse_safetensors(
 pub fn write_safetensors(path: impl AsRef<Path>, vae: &Vae) -> Result<(), ImportError> {
     let path = path.as_ref();
     let bytes = to_safetensors(path, vae)?;
-    std::fs::write(path, bytes)
-        .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })
+    std::fs::write(path, bytes).map_err(|source| ImportError::Io {
+        path: path.to_path_buf(),
+        source,
+    })
 }
 
 /// The bytes [`write_safetensors`] writes; the same model gives the same bytes.
@@ -118,24 +130,36 @@ pub fn write_safetensors(path: impl AsRef<Path>, vae: &Vae) -> Result<(), Import
 /// # Errors
 /// [`ImportError::Graph`] for a model that does not validate.
 pub fn to_safetensors(path: &Path, vae: &Vae) -> Result<Vec<u8>, ImportError> {
-    vae.validate().map_err(|source| ImportError::Graph { path: path.to_path_buf(), source })?;
+    vae.validate().map_err(|source| ImportError::Graph {
+        path: path.to_path_buf(),
+        source,
+    })?;
     let mut parts: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for layer in vae.layers() {
         match &layer.op {
             Op::FullyConnected { weight, bias } => {
                 let name = &layer.name;
                 let (out, input) = weight.dim();
-                parts.push((format!("{name}.weight"), vec![out, input], le_bytes(weight.iter())));
+                parts.push((
+                    format!("{name}.weight"),
+                    vec![out, input],
+                    le_bytes(weight.iter()),
+                ));
                 parts.push((format!("{name}.bias"), vec![out], le_bytes(bias.iter())));
             }
         }
     }
-    if let Likelihood::Gaussian { precision: Some(precision) } = &vae.likelihood {
+    if let Likelihood::Gaussian {
+        precision: Some(precision),
+    } = &vae.likelihood
+    {
         let shape = vec![precision.len()];
         parts.push((PRECISION.into(), shape, le_bytes(precision.iter())));
     }
-    let describe =
-        |layer: &Layer| LayerMetadata { name: layer.name.clone(), activation: layer.activation };
+    let describe = |layer: &Layer| LayerMetadata {
+        name: layer.name.clone(),
+        activation: layer.activation,
+    };
     let metadata = Metadata {
         format_version: FORMAT_VERSION,
         name: vae.name.clone(),
@@ -148,7 +172,10 @@ pub fn to_safetensors(path: &Path, vae: &Vae) -> Result<Vec<u8>, ImportError> {
         score: vae.score,
         provenance: vae.provenance.clone(),
     };
-    let unwritable = |reason: String| ImportError::Metadata { path: path.to_path_buf(), reason };
+    let unwritable = |reason: String| ImportError::Metadata {
+        path: path.to_path_buf(),
+        reason,
+    };
     let json = serde_json::to_string(&metadata).map_err(|e| unwritable(e.to_string()))?;
     let views = parts
         .iter()
@@ -162,7 +189,10 @@ pub fn to_safetensors(path: &Path, vae: &Vae) -> Result<Vec<u8>, ImportError> {
 }
 
 fn parse_metadata(path: &Path, json: &str) -> Result<Metadata, ImportError> {
-    let bad = |reason: String| ImportError::Metadata { path: path.to_path_buf(), reason };
+    let bad = |reason: String| ImportError::Metadata {
+        path: path.to_path_buf(),
+        reason,
+    };
     // The version first: a newer file may lack what this version requires.
     #[derive(Deserialize)]
     struct Version {
@@ -216,9 +246,9 @@ fn assemble_own(tensors: &mut Tensors, metadata: Metadata) -> Option<Vae> {
         decoder: decoder.into_iter().collect::<Option<_>>()?,
         likelihood: match metadata.likelihood {
             LikelihoodKind::Bernoulli => Likelihood::Bernoulli,
-            LikelihoodKind::Gaussian => {
-                Likelihood::Gaussian { precision: tensors.precision.take() }
-            }
+            LikelihoodKind::Gaussian => Likelihood::Gaussian {
+                precision: tensors.precision.take(),
+            },
         },
         score: metadata.score,
         provenance: metadata.provenance,
@@ -239,7 +269,14 @@ fn strip_sigmoid(vae: &mut Vae) {
 /// `DataParallel`, `_orig_mod.` of `torch.compile`, a field of a trainer),
 /// where all tensors share them.
 fn common_prefix(file: &SafeTensors<'_>) -> String {
-    const WRAPPERS: [&str; 6] = ["module.", "model.", "_orig_mod.", "vae.", "net.", "state_dict."];
+    const WRAPPERS: [&str; 6] = [
+        "module.",
+        "model.",
+        "_orig_mod.",
+        "vae.",
+        "net.",
+        "state_dict.",
+    ];
     let names = file.names();
     let mut prefix = String::new();
     while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| {

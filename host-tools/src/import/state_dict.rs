@@ -102,10 +102,17 @@ pub(super) fn assemble(
         return None;
     }
     let hidden = |last: bool| {
-        if last { Activation::Identity } else { options.activation }
+        if last {
+            Activation::Identity
+        } else {
+            options.activation
+        }
     };
-    let mut encoder: Vec<Layer> =
-        parts.encoder.iter().filter_map(|name| tensors.take(name, options.activation)).collect();
+    let mut encoder: Vec<Layer> = parts
+        .encoder
+        .iter()
+        .filter_map(|name| tensors.take(name, options.activation))
+        .collect();
     let last = parts.decoder.len().saturating_sub(1);
     let decoder: Vec<Layer> = parts
         .decoder
@@ -160,9 +167,9 @@ pub(super) fn assemble(
         decoder,
         likelihood: match options.likelihood {
             LikelihoodKind::Bernoulli => Likelihood::Bernoulli,
-            LikelihoodKind::Gaussian => {
-                Likelihood::Gaussian { precision: tensors.precision.take() }
-            }
+            LikelihoodKind::Gaussian => Likelihood::Gaussian {
+                precision: tensors.precision.take(),
+            },
         },
         score,
         provenance: Provenance {
@@ -307,7 +314,12 @@ fn split(stacked: &Layer, latent: usize) -> (Layer, Layer) {
     let half = |name: &str, at: usize| {
         let rows = s![at..at + latent, ..];
         let bias = bias.slice(s![at..at + latent]).to_owned();
-        Layer::fully_connected(name, weight.slice(rows).to_owned(), bias, Activation::Identity)
+        Layer::fully_connected(
+            name,
+            weight.slice(rows).to_owned(),
+            bias,
+            Activation::Identity,
+        )
     };
     debug_assert_eq!(weight.len_of(Axis(0)), 2 * latent);
     (half("mu", 0), half("logvar", latent))

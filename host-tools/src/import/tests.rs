@@ -16,8 +16,10 @@ fn dict(tensors: &[(&str, &[usize])]) -> Vec<u8> {
 }
 
 fn dict_of(tensors: &[(&str, &[usize])], dtype: Dtype, element: &[u8]) -> Vec<u8> {
-    let data: Vec<Vec<u8>> =
-        tensors.iter().map(|(_, shape)| element.repeat(shape.iter().product())).collect();
+    let data: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(_, shape)| element.repeat(shape.iter().product()))
+        .collect();
     let views = tensors.iter().zip(&data).map(|((name, shape), data)| {
         (*name, TensorView::new(dtype, shape.to_vec(), data).unwrap())
     });
@@ -51,7 +53,9 @@ fn own_files_round_trip() {
     let mut vae = tiny();
     vae.encoder[0].activation = Activation::LeakyRelu { alpha: 0.3 };
     vae.frontend.remove_mean = true;
-    vae.likelihood = Likelihood::Gaussian { precision: Some(arr1(&[2.0, 0.5])) };
+    vae.likelihood = Likelihood::Gaussian {
+        precision: Some(arr1(&[2.0, 0.5])),
+    };
     vae.provenance.command = "picovae train \"x y\" ü".into();
     let path = Path::new(PATH);
     let bytes = to_safetensors(path, &vae).unwrap();
@@ -119,9 +123,11 @@ fn a_single_head_makes_an_autoencoder_and_a_missing_bias_is_zero() {
 
 #[test]
 fn heads_and_the_pytorch_example() {
-    for (mu, logvar) in
-        [("fc_mu", "fc_var"), ("z_mean", "z_log_var"), ("encoder.mu", "encoder.logvar")]
-    {
+    for (mu, logvar) in [
+        ("fc_mu", "fc_var"),
+        ("z_mean", "z_log_var"),
+        ("encoder.mu", "encoder.logvar"),
+    ] {
         let (mu, logvar) = (format!("{mu}.weight"), format!("{logvar}.weight"));
         let vae = import(&dict(&[
             ("encoder.0.weight", &[8, 6]),
@@ -176,12 +182,22 @@ fn every_problem_is_named_in_one_pass() {
     ]);
     let found = problems(&dict(&tensors));
     let subjects: Vec<&str> = found.iter().map(|p| p.subject.as_str()).collect();
-    for wanted in ["encoder.1.running_mean", "conv.weight", "decoder.2.weight", "classifier"] {
+    for wanted in [
+        "encoder.1.running_mean",
+        "conv.weight",
+        "decoder.2.weight",
+        "classifier",
+    ] {
         assert!(subjects.contains(&wanted), "{wanted} not in {subjects:?}");
     }
     assert!(found.iter().all(|p| !p.remedy.is_empty()));
     let error = import(&dict(&tensors)).unwrap_err();
-    assert!(error.to_string().starts_with("dir/some_vae.safetensors: 4 problems"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("dir/some_vae.safetensors: 4 problems"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -202,10 +218,18 @@ fn broken_chains_and_nan_are_refused() {
     let found = problems(&dict_of(&STACKED, Dtype::F32, &f32::NAN.to_le_bytes()));
     assert_eq!(found.len(), STACKED.len());
 
-    let options =
-        ForeignOptions { likelihood: LikelihoodKind::Gaussian, ..ForeignOptions::default() };
+    let options = ForeignOptions {
+        likelihood: LikelihoodKind::Gaussian,
+        ..ForeignOptions::default()
+    };
     let error = parse_safetensors(Path::new(PATH), &dict(&STACKED), &options).unwrap_err();
     assert!(error.to_string().contains("front-end"), "{error}");
-    assert!(matches!(import(b"not safetensors at all"), Err(ImportError::Container { .. })));
-    assert!(matches!(import(&dict(&[])), Err(ImportError::Problems { .. })));
+    assert!(matches!(
+        import(b"not safetensors at all"),
+        Err(ImportError::Container { .. })
+    ));
+    assert!(matches!(
+        import(&dict(&[])),
+        Err(ImportError::Problems { .. })
+    ));
 }

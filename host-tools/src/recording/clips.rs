@@ -49,8 +49,13 @@ impl Recording {
     pub fn clips(&self, frontend: &Frontend) -> Result<Clips<'_>, RecordingError> {
         let (window_len, channels) = (frontend.window_len, frontend.channels);
         let input_len = frontend.input_len();
-        let too_short =
-            |frames| Err(RecordingError::TooShort { path: self.path.clone(), frames, window_len });
+        let too_short = |frames| {
+            Err(RecordingError::TooShort {
+                path: self.path.clone(),
+                frames,
+                window_len,
+            })
+        };
         let (clips, clip_frames) = match self.shape[..] {
             [n, t, c] if c == channels && t >= window_len => (n, t),
             [n, ..] if self.shape.len() > 1 && self.row_len() == input_len => (n, window_len),
@@ -162,6 +167,8 @@ impl<'a> Clips<'a> {
     /// [`Self::features`].
     pub fn batches(&self, len: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let (count, len) = (self.window_count(), len.max(1));
-        (0..count).step_by(len).map(move |start| start..(start + len).min(count))
+        (0..count)
+            .step_by(len)
+            .map(move |start| start..(start + len).min(count))
     }
 }

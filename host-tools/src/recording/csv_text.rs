@@ -48,7 +48,9 @@ pub(super) fn read(
         rows += 1;
     }
     if rows == 0 {
-        return Err(RecordingError::Empty { path: path.to_path_buf() });
+        return Err(RecordingError::Empty {
+            path: path.to_path_buf(),
+        });
     }
     Ok(Recording {
         path: path.to_path_buf(),
@@ -82,7 +84,9 @@ impl<'a> Table<'a> {
             records.push(record.map_err(|e| format_error(path, &e))?);
         }
         let Some(first) = records.first() else {
-            return Err(RecordingError::Empty { path: path.to_path_buf() });
+            return Err(RecordingError::Empty {
+                path: path.to_path_buf(),
+            });
         };
         let fields = first.len();
         let numeric_after = |column: usize| {
@@ -103,13 +107,21 @@ impl<'a> Table<'a> {
         let names = first
             .iter()
             .enumerate()
-            .map(
-                |(i, cell)| {
-                    if has_header && !cell.is_empty() { cell.to_string() } else { i.to_string() }
-                },
-            )
+            .map(|(i, cell)| {
+                if has_header && !cell.is_empty() {
+                    cell.to_string()
+                } else {
+                    i.to_string()
+                }
+            })
             .collect();
-        Ok(Self { text, separator, names, has_header, numeric })
+        Ok(Self {
+            text,
+            separator,
+            names,
+            has_header,
+            numeric,
+        })
     }
 
     /// Indices of the columns to keep.
@@ -117,7 +129,9 @@ impl<'a> Table<'a> {
         if wanted.is_empty() {
             let kept: Vec<usize> = (0..self.names.len()).filter(|c| self.numeric[*c]).collect();
             if kept.is_empty() {
-                return Err(RecordingError::Empty { path: path.to_path_buf() });
+                return Err(RecordingError::Empty {
+                    path: path.to_path_buf(),
+                });
             }
             return Ok(kept);
         }
@@ -126,11 +140,13 @@ impl<'a> Table<'a> {
             .map(|want| {
                 let by_name = self.names.iter().position(|name| name == want.trim());
                 let by_number = || want.trim().parse().ok().filter(|i| *i < self.names.len());
-                by_name.or_else(by_number).ok_or_else(|| RecordingError::UnknownColumn {
-                    path: path.to_path_buf(),
-                    column: want.clone(),
-                    known: self.names.join(", "),
-                })
+                by_name
+                    .or_else(by_number)
+                    .ok_or_else(|| RecordingError::UnknownColumn {
+                        path: path.to_path_buf(),
+                        column: want.clone(),
+                        known: self.names.join(", "),
+                    })
             })
             .collect()
     }
@@ -140,12 +156,13 @@ impl<'a> Table<'a> {
         &self,
         path: &Path,
     ) -> impl Iterator<Item = (u64, Result<csv::StringRecord, RecordingError>)> {
-        reader(self.text, self.separator).into_records().skip(usize::from(self.has_header)).map(
-            move |record| match record {
+        reader(self.text, self.separator)
+            .into_records()
+            .skip(usize::from(self.has_header))
+            .map(move |record| match record {
                 Ok(record) => (record.position().map_or(0, csv::Position::line), Ok(record)),
                 Err(e) => (0, Err(format_error(path, &e))),
-            },
-        )
+            })
     }
 }
 
@@ -160,7 +177,10 @@ fn reader(text: &str, separator: u8) -> csv::Reader<&[u8]> {
 }
 
 fn format_error(path: &Path, error: &csv::Error) -> RecordingError {
-    RecordingError::Format { path: path.to_path_buf(), reason: format!("CSV: {error}") }
+    RecordingError::Format {
+        path: path.to_path_buf(),
+        reason: format!("CSV: {error}"),
+    }
 }
 
 /// A number as sensors write it; `nan` and `inf` parse, and are refused later
@@ -178,8 +198,10 @@ fn separator(text: &str) -> u8 {
         .take(SNIFFED_LINES)
         .collect();
     let quality = |separator: u8| {
-        let counts: Vec<usize> =
-            lines.iter().map(|line| line.bytes().filter(|b| *b == separator).count()).collect();
+        let counts: Vec<usize> = lines
+            .iter()
+            .map(|line| line.bytes().filter(|b| *b == separator).count())
+            .collect();
         let first = counts.first().copied().unwrap_or(0);
         (first > 0 && counts.iter().all(|c| *c == first), first)
     };

@@ -53,11 +53,18 @@ impl Labels {
                 if value.fract() == 0.0 && value.abs() < 16_777_216.0 {
                     Ok(*value as i64)
                 } else {
-                    Err(RecordingError::LabelValue { path: path.to_path_buf(), row, value: *value })
+                    Err(RecordingError::LabelValue {
+                        path: path.to_path_buf(),
+                        row,
+                        value: *value,
+                    })
                 }
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { path: path.to_path_buf(), values })
+        Ok(Self {
+            path: path.to_path_buf(),
+            values,
+        })
     }
 
     /// Keeps the same rows as [`Recording::select_rows`], where the labels
@@ -85,10 +92,16 @@ impl Labels {
         let found = self.values.len();
         if found == clips.clip_count() {
             let windows = clips.windows().map(|w| self.values[w.clip]).collect();
-            return Ok(WindowLabels { windows, clips: Some(self.values.clone()) });
+            return Ok(WindowLabels {
+                windows,
+                clips: Some(self.values.clone()),
+            });
         }
         if found == clips.window_count() {
-            return Ok(WindowLabels { windows: self.values.clone(), clips: None });
+            return Ok(WindowLabels {
+                windows: self.values.clone(),
+                clips: None,
+            });
         }
         if found == frames {
             let frame_of = |clip: usize, start: usize| clip * clips.clip_frames() + start;
@@ -100,7 +113,10 @@ impl Labels {
                     labels.iter().copied().max().unwrap_or(0)
                 })
                 .collect();
-            return Ok(WindowLabels { windows, clips: None });
+            return Ok(WindowLabels {
+                windows,
+                clips: None,
+            });
         }
         Err(RecordingError::LabelCount {
             path: self.path.clone(),

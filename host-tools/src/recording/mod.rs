@@ -57,7 +57,9 @@ impl Recording {
             load::Format::Text => return csv_text::read(path, &bytes, columns),
         };
         if !columns.is_empty() {
-            return Err(RecordingError::NoColumns { path: path.to_path_buf() });
+            return Err(RecordingError::NoColumns {
+                path: path.to_path_buf(),
+            });
         }
         recording.check_finite()?;
         Ok(recording)
@@ -83,7 +85,12 @@ impl Recording {
                 unit: "samples",
             });
         }
-        let recording = Self { path, shape, samples, columns: Vec::new() };
+        let recording = Self {
+            path,
+            shape,
+            samples,
+            columns: Vec::new(),
+        };
         recording.check_finite()?;
         Ok(recording)
     }
@@ -101,7 +108,9 @@ impl Recording {
     /// Whether every sample is an integer that fits i16, so that the device
     /// can take it as it is (`input_lsb` 1).
     pub fn is_i16(&self) -> bool {
-        self.samples.iter().all(|x| x.fract() == 0.0 && (-32768.0..=32767.0).contains(x))
+        self.samples
+            .iter()
+            .all(|x| x.fract() == 0.0 && (-32768.0..=32767.0).contains(x))
     }
 
     /// Keeps the given range of the first axis.
@@ -134,7 +143,11 @@ impl Recording {
         Err(RecordingError::NotFinite {
             path: self.path.clone(),
             row,
-            column: if column.is_empty() { "0".into() } else { column.join(", ") },
+            column: if column.is_empty() {
+                "0".into()
+            } else {
+                column.join(", ")
+            },
             value: self.samples[at],
         })
     }

@@ -6,7 +6,10 @@ use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
 use std::path::Path;
 
 pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Recording, RecordingError> {
-    let format = |reason: String| RecordingError::Format { path: path.to_path_buf(), reason };
+    let format = |reason: String| RecordingError::Format {
+        path: path.to_path_buf(),
+        reason,
+    };
     check_header_len(path, bytes)?;
     let file = NpyFile::new(bytes).map_err(|e| format(format!("NPY header: {e}")))?;
     let header = file.header();
@@ -66,9 +69,16 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Recording, RecordingErro
         shape.push(1);
     }
     if samples.is_empty() {
-        return Err(RecordingError::Empty { path: path.to_path_buf() });
+        return Err(RecordingError::Empty {
+            path: path.to_path_buf(),
+        });
     }
-    Ok(Recording { path: path.to_path_buf(), shape, samples, columns: Vec::new() })
+    Ok(Recording {
+        path: path.to_path_buf(),
+        shape,
+        samples,
+        columns: Vec::new(),
+    })
 }
 
 /// A damaged length field must not make the parser allocate: it is compared
@@ -143,7 +153,10 @@ fn write<T: npyz::AutoSerialize + Copy>(
     samples: &[T],
 ) -> Result<(), RecordingError> {
     let shape: Vec<u64> = shape.iter().map(|d| *d as u64).collect();
-    let io = |source| RecordingError::Io { path: path.to_path_buf(), source };
+    let io = |source| RecordingError::Io {
+        path: path.to_path_buf(),
+        source,
+    };
     let file = std::io::BufWriter::new(std::fs::File::create(path).map_err(io)?);
     let mut writer = npyz::WriteOptions::new()
         .default_dtype()

@@ -3,9 +3,9 @@
 use picovae_core::model::wire;
 use picovae_core::{Model, VaeError};
 
-use super::score_all;
+use super::score_set;
 use crate::emit::Calibrated;
-use crate::recording::Clips;
+use crate::recording::WindowSet;
 
 /// Why a threshold cannot be set.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -26,24 +26,21 @@ pub enum CalibrateError {
     Vae(#[from] VaeError),
 }
 
-/// Scores the calibration windows on the core and sets the threshold at the
-/// empirical quantile `1 - false_alarm_rate` (the greatest score where there
+/// Scores the calibration windows on the core and sets the threshold just above
+/// the empirical quantile `1 - false_alarm_rate` (the greatest score where there
 /// are too few windows to resolve it).
 ///
 /// # Errors
 /// [`CalibrateError`].
-pub fn calibrate(
+pub fn calibrate_set(
     model: &Model<'_>,
-    recordings: &[Clips<'_>],
+    windows: &WindowSet<'_>,
     false_alarm_rate: f64,
 ) -> Result<Calibrated, CalibrateError> {
     if !(0.0..=1.0).contains(&false_alarm_rate) {
         return Err(CalibrateError::Rate(false_alarm_rate));
     }
-    let mut scores = Vec::new();
-    for clips in recordings {
-        scores.extend(score_all(model, clips)?.iter().map(|window| window.score.0));
-    }
+    let mut scores: Vec<i64> = score_set(model, windows)?.iter().map(|score| score.0).collect();
     scores.sort_unstable();
     let Some(&max) = scores.last() else { return Err(CalibrateError::NoWindows) };
     let rank = |p: f64| {
@@ -51,7 +48,8 @@ pub fn calibrate(
         scores[rank.clamp(1, scores.len()) - 1]
     };
     Ok(Calibrated {
-        threshold: Some(rank(1.0 - false_alarm_rate)),
+        // A score at the threshold alarms, so it lies one unit above the quantile.
+        threshold: Some(rank(1.0 - false_alarm_rate).saturating_add(1)),
         summary: wire::Calibration {
             windows: scores.len() as u32,
             min: scores[0],

@@ -1,18 +1,20 @@
 //! Recordings through the core, bit for bit as the board would score them.
 
 mod calibrate;
+mod grid;
 mod plot;
 
-pub use calibrate::{CalibrateError, calibrate};
+pub use calibrate::{CalibrateError, calibrate_set};
+pub use grid::{GridError, image_grid, trace_grid};
 pub use plot::{PlotError, plot};
 
 use picovae_core::fixed::gaussian::Gaussian;
-use picovae_core::trace::Trace;
+use picovae_core::trace::{NoTrace, Trace};
 use picovae_core::{Model, Score, ScoreKind, Vae, VaeError};
 use rayon::prelude::*;
 
 use crate::graph::Frontend;
-use crate::recording::Clips;
+use crate::recording::{Clips, WindowSet};
 
 /// One scored window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,9 +146,28 @@ pub fn score_all(model: &Model<'_>, clips: &Clips<'_>) -> Result<Vec<ScoredWindo
                 .map(|index| {
                     let window = clips.window(index);
                     let score =
-                        simulator.score(window.samples, &mut picovae_core::trace::NoTrace)?;
+                        simulator.score(window.samples, &mut NoTrace)?;
                     Ok(ScoredWindow { index, clip: window.clip, start: window.start, score })
                 })
+                .collect()
+        })
+        .collect();
+    Ok(scored?.into_iter().flatten().collect())
+}
+
+/// Scores the windows of a set, in its order, on all cores.
+///
+/// # Errors
+/// [`VaeError`] where the windows do not fit the model.
+pub fn score_set(model: &Model<'_>, set: &WindowSet<'_>) -> Result<Vec<Score>, VaeError> {
+    let starts: Vec<usize> = (0..set.len()).step_by(CHUNK).collect();
+    let scored: Result<Vec<Vec<Score>>, VaeError> = starts
+        .into_par_iter()
+        .map(|start| {
+            let mut arena = SimulatorArena::new(model);
+            let mut simulator = Simulator::new(model, &mut arena)?;
+            (start..(start + CHUNK).min(set.len()))
+                .map(|index| simulator.score(set.window(index).samples, &mut NoTrace))
                 .collect()
         })
         .collect();
@@ -171,7 +192,7 @@ pub fn mean_scores(
             let mut simulator = Simulator::new(model, &mut arena)?;
             let mut sum = MeanScores::default();
             for index in range {
-                simulator.score(clips.window(index).samples, &mut picovae_core::trace::NoTrace)?;
+                simulator.score(clips.window(index).samples, &mut NoTrace)?;
                 let vae = simulator.vae();
                 sum.kl_divergence += real_score(vae.kl_divergence(), ScoreKind::KlDivergence);
                 sum.reconstruction_error +=

@@ -122,10 +122,17 @@ fn moments(data: &WindowSet<'_>, frontend: &Frontend, together: bool) -> (Vec<f3
 const HEADROOM: f32 = 4.0;
 
 fn input_lsb(data: &WindowSet<'_>) -> f32 {
-    if data.sources().iter().all(|clips| clips.recording().is_i16()) {
+    if data
+        .sources()
+        .iter()
+        .all(|clips| clips.recording().is_i16())
+    {
         return 1.0;
     }
-    let samples = data.sources().iter().flat_map(|clips| &clips.recording().samples);
+    let samples = data
+        .sources()
+        .iter()
+        .flat_map(|clips| &clips.recording().samples);
     let largest = samples.fold(0.0f32, |max, x| max.max(x.abs()));
     if largest == 0.0 {
         return 1.0;

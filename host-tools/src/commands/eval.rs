@@ -1,0 +1,241 @@
+//! `picovae eval`: how well a model, float or blob, tells anomalies from normal data.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use miette::IntoDiagnostic;
+use picovae::emit::Blob;
+use picovae::evaluate::{Labelled, float_mean_scores, float_scores, real_scores};
+use picovae::graph::{Frontend, ScoreKind, Vae};
+use picovae::metrics;
+use picovae::recording::{Clips, Recording, RecordingError};
+use picovae::simulate::{MeanScores, frontend_of, mean_scores, real_score, score_all};
+use serde::Serialize;
+
+use super::model_file::{ForeignArgs, ModelFile, RecordingArgs, open};
+use crate::args::{Loaded, file_name};
+use crate::printer::{Listing, Printer};
+
+/// Arguments of `picovae eval`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  picovae eval toycar.pvae --data test_clips.npy --labels test_labels.csv
+  picovae eval fan.pvae --normal low.npy --anomalous low_with_coin.npy --rows 300..
+  picovae eval vae.safetensors --data t10k-images-idx3-ubyte.gz     # negative ELBO only
+
+Labels may be given a clip (judged by the mean score of its windows), a window or a frame.
+MODEL is a float .safetensors or a .pvae; the figures of both are comparable.")]
+pub struct EvalArgs {
+    /// The model: `.safetensors` or `.pvae`.
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    /// Recordings.
+    #[arg(long, value_name = "D", num_args = 1.., required_unless_present = "normal")]
+    data: Vec<PathBuf>,
+    /// Recordings of normal operation only.
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "anomalous", conflicts_with = "labels")]
+    normal: Vec<PathBuf>,
+    /// Recordings of anomalies only.
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "normal")]
+    anomalous: Vec<PathBuf>,
+    #[command(flatten)]
+    recordings: RecordingArgs,
+    /// The label of normal data; every other one is an anomaly.
+    #[arg(long, value_name = "INT", default_value_t = 0, allow_negative_numbers = true)]
+    normal_label: i64,
+    /// Seed of the posterior samples of the negative ELBO.
+    #[arg(long, default_value_t = 0)]
+    seed: u32,
+    #[command(flatten)]
+    foreign: ForeignArgs,
+}
+
+/// JSON of `picovae eval --json`.
+#[derive(Debug, Serialize)]
+struct EvalReport {
+    model: String,
+    kind: &'static str,
+    score: &'static str,
+    windows: usize,
+    judged: usize,
+    anomalies: usize,
+    roc_auc: Option<f64>,
+    pr_auc: Option<f64>,
+    best_f1: Option<f64>,
+    threshold: Option<f64>,
+    model_threshold: Option<f64>,
+    false_alarms: Option<usize>,
+    false_alarm_rate: Option<f64>,
+    recall: Option<f64>,
+    negative_elbo: f64,
+    nll: f64,
+    kl_divergence: f64,
+    reconstruction_error: f64,
+}
+
+/// Either kind of model, ready to score.
+enum Judge {
+    Float(Box<Vae>),
+    Blob(Blob),
+}
+
+impl Judge {
+    fn frontend(&self) -> miette::Result<Frontend> {
+        Ok(match self {
+            Self::Float(vae) => vae.frontend.clone(),
+            Self::Blob(blob) => frontend_of(&blob.model()?),
+        })
+    }
+
+    /// (clip, score) of every window, and the sums behind the mean ELBO.
+    fn score(&self, clips: &Clips<'_>, seed: u32) -> miette::Result<(Vec<(usize, f64)>, MeanScores)> {
+        match self {
+            Self::Float(vae) => {
+                Ok((float_scores(vae, clips, vae.score), float_mean_scores(vae, clips, seed)))
+            }
+            Self::Blob(blob) => {
+                let model = blob.model()?;
+                let scored = score_all(&model, clips).into_diagnostic()?;
+                let means = mean_scores(&model, clips, seed).into_diagnostic()?;
+                Ok((real_scores(&scored, model.score_kind()), means))
+            }
+        }
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: EvalArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
+    let judge = match open(&args.model, &args.foreign)? {
+        ModelFile::Float(mut vae) => {
+            if let Some(score) = args.foreign.score() {
+                vae.score = score;
+                vae.validate()?;
+            }
+            Judge::Float(vae)
+        }
+        ModelFile::Blob(blob) => Judge::Blob(blob),
+    };
+    let (kind, score, model_threshold) = match &judge {
+        Judge::Float(vae) => ("float", vae.score.name(), None),
+        Judge::Blob(blob) => {
+            let model = blob.model()?;
+            refuse_other_score(args.foreign.score(), model.score_kind())?;
+            let threshold = model.threshold().map(|t| real_score(t, model.score_kind()));
+            ("blob", model.score_kind().name(), threshold)
+        }
+    };
+    let frontend = judge.frontend()?;
+    let mut labelled = Labelled::default();
+    let (mut sum, mut windows) = (MeanScores::default(), 0);
+    let mut add = |recording: &Recording, labels: &Truth<'_>| -> miette::Result<()> {
+        let clips = recording.clips(&frontend)?;
+        let (scored, means) = judge.score(&clips, args.seed)?;
+        let count = clips.window_count();
+        windows += count;
+        sum.nll += means.nll * count as f64;
+        sum.kl_divergence += means.kl_divergence * count as f64;
+        sum.reconstruction_error += means.reconstruction_error * count as f64;
+        labels.add(&mut labelled, &clips, &scored, args.normal_label)?;
+        Ok(())
+    };
+    for Loaded { recording, labels } in args.recordings.load(&args.data)? {
+        add(&recording, &labels.as_ref().map_or(Truth::Unknown, Truth::Labels))?;
+    }
+    for (paths, anomalous) in [(&args.normal, false), (&args.anomalous, true)] {
+        for Loaded { recording, .. } in args.recordings.load(paths)? {
+            add(&recording, &Truth::All(anomalous))?;
+        }
+    }
+
+    let detection = labelled.detection();
+    let alarms = model_threshold
+        .filter(|_| detection.judged > 0)
+        .map(|threshold| metrics::alarms(&labelled.scores, &labelled.anomalous, threshold));
+    let mean = |sum: f64| sum / windows.max(1) as f64;
+    let report = EvalReport {
+        model: file_name(&args.model),
+        kind,
+        score,
+        windows,
+        judged: detection.judged,
+        anomalies: detection.anomalies,
+        roc_auc: detection.roc_auc,
+        pr_auc: detection.pr_auc,
+        best_f1: detection.best_f1,
+        threshold: detection.threshold,
+        model_threshold,
+        false_alarms: alarms.map(|alarms| alarms.false_alarms),
+        false_alarm_rate: alarms.and_then(|alarms| alarms.false_alarm_rate()),
+        recall: alarms.and_then(|alarms| alarms.recall()),
+        negative_elbo: mean(sum.negative_elbo()),
+        nll: mean(sum.nll),
+        kl_divergence: mean(sum.kl_divergence),
+        reconstruction_error: mean(sum.reconstruction_error),
+    };
+    let figure = |value: Option<f64>| value.map_or("-".to_string(), |v| format!("{v:.4}"));
+    let text = Listing::new()
+        .row("model", format!("{} ({kind})", report.model))
+        .row("score", score)
+        .row("windows", windows)
+        .row("judged", format!("{}, {} anomalies", report.judged, report.anomalies))
+        .row("ROC AUC", figure(report.roc_auc))
+        .row("PR AUC", figure(report.pr_auc))
+        .row("best F1", format!("{} at {}", figure(report.best_f1), figure(report.threshold)))
+        .row("at the blob's threshold", match alarms {
+            Some(alarms) => format!(
+                "{} of {} normal alarm ({}), recall {}",
+                alarms.false_alarms,
+                alarms.false_alarms + alarms.quiet,
+                figure(report.false_alarm_rate),
+                figure(report.recall)
+            ),
+            None => "-".into(),
+        })
+        .row("negative ELBO", format!("{:.4} (NLL {:.4}, KL {:.4}) nats", report.negative_elbo, report.nll, report.kl_divergence))
+        .row("reconstruction error", format!("{:.6}", report.reconstruction_error))
+        .to_string();
+    printer.report(&report, &text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is known of a recording.
+enum Truth<'a> {
+    Unknown,
+    All(bool),
+    Labels(&'a picovae::recording::Labels),
+}
+
+impl Truth<'_> {
+    fn add(
+        &self,
+        labelled: &mut Labelled,
+        clips: &Clips<'_>,
+        scored: &[(usize, f64)],
+        normal: i64,
+    ) -> Result<(), RecordingError> {
+        match self {
+            Self::Unknown => {}
+            Self::All(anomalous) => {
+                scored.iter().for_each(|(_, score)| labelled.push(*score, *anomalous));
+            }
+            Self::Labels(labels) => labelled.add(scored, &labels.align(clips)?, normal),
+        }
+        Ok(())
+    }
+}
+
+/// A blob carries one score; another one needs another blob.
+fn refuse_other_score(
+    asked: Option<ScoreKind>,
+    has: picovae_core::ScoreKind,
+) -> miette::Result<()> {
+    match asked {
+        Some(asked) if picovae::emit::core_score(asked) != has => Err(miette::miette!(
+            help = "quantize the float model again with `--score {asked}`",
+            "the blob was calibrated for {}, not for {asked}",
+            has.name()
+        )),
+        _ => Ok(()),
+    }
+}

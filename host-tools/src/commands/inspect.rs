@@ -1,0 +1,242 @@
+//! `picovae inspect`: layers, shapes, sizes and what the device will need.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use picovae::emit::{Blob, Calibrated, write};
+use picovae::graph::Vae;
+use picovae::quantize::{QuantizeOptions, lower, observe};
+use picovae::simulate::real_score;
+use picovae_core::model::wire::Likelihood;
+use picovae_core::model::{Operator, Output};
+use serde::Serialize;
+
+use super::model_file::{ForeignArgs, ModelFile, open};
+use crate::args::file_name;
+use crate::printer::{Listing, Printer, Table};
+
+/// Arguments of `picovae inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  picovae inspect fan.pvae
+  picovae inspect vae.safetensors --json | jq .macs
+
+For float weights, blob and arena bytes are those of the blob `picovae quantize` would write.")]
+pub struct InspectArgs {
+    /// A `.safetensors` or a `.pvae`.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    foreign: ForeignArgs,
+}
+
+/// JSON of `picovae inspect --json`.
+#[derive(Debug, Serialize)]
+struct InspectReport {
+    file: String,
+    kind: &'static str,
+    name: String,
+    params: usize,
+    macs: usize,
+    blob_bytes: Option<usize>,
+    arena_bytes: Option<usize>,
+    window_len: usize,
+    hop: usize,
+    channels: usize,
+    remove_mean: bool,
+    input_lsb: f32,
+    latent: usize,
+    variational: bool,
+    likelihood: &'static str,
+    score: &'static str,
+    threshold: Option<f64>,
+    source: String,
+    source_sha256: String,
+    tool: String,
+    layers: Vec<LayerReport>,
+}
+
+/// One layer.
+#[derive(Debug, Serialize)]
+struct LayerReport {
+    name: String,
+    part: &'static str,
+    op: &'static str,
+    inputs: usize,
+    outputs: usize,
+    activation: String,
+    output: &'static str,
+    params: usize,
+    macs: usize,
+    weight_bytes: usize,
+}
+
+/// Runs the verb.
+pub fn run(args: InspectArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
+    let file = file_name(&args.file);
+    let report = match open(&args.file, &args.foreign)? {
+        ModelFile::Float(vae) => of_float(file, &vae),
+        ModelFile::Blob(blob) => of_blob(file, &blob)?,
+    };
+    let mut table = Table::new(["layer", "part", "op", "in", "out", "activation", "writes", "params", "MACs", "weight bytes"]);
+    for layer in &report.layers {
+        table.row([
+            layer.name.clone(),
+            layer.part.into(),
+            layer.op.into(),
+            layer.inputs.to_string(),
+            layer.outputs.to_string(),
+            layer.activation.clone(),
+            layer.output.into(),
+            layer.params.to_string(),
+            layer.macs.to_string(),
+            layer.weight_bytes.to_string(),
+        ]);
+    }
+    let bytes = |bytes: Option<usize>| bytes.map_or("not quantizable as it is".into(), |b| format!("{b} bytes"));
+    let listing = Listing::new()
+        .row("name", &report.name)
+        .row("kind", report.kind)
+        .row("window", format!("{} frames x {} channels, hop {}", report.window_len, report.channels, report.hop))
+        .row("latent", format!("{}{}", report.latent, if report.variational { ", variational" } else { ", plain autoencoder" }))
+        .row("likelihood", report.likelihood)
+        .row("score", report.score)
+        .row("threshold", report.threshold.map_or("none".into(), |t| format!("{t:.5}")))
+        .row("parameters", report.params)
+        .row("MACs", report.macs)
+        .row("blob (flash)", bytes(report.blob_bytes))
+        .row("arena (RAM)", bytes(report.arena_bytes))
+        .row("source", format!("{} {}", report.source, report.source_sha256))
+        .row("tool", &report.tool);
+    printer.report(&report, &format!("{listing}\n{table}"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn of_float(file: String, vae: &Vae) -> InspectReport {
+    let predicted = predict(vae);
+    let heads = 1 + usize::from(vae.logvar.is_some());
+    let layers = vae.layers().enumerate().map(|(i, layer)| LayerReport {
+        name: layer.name.clone(),
+        part: if i < vae.encoder.len() {
+            "encoder"
+        } else if i < vae.encoder.len() + heads {
+            "head"
+        } else {
+            "decoder"
+        },
+        op: "fully_connected",
+        inputs: layer.input_len(),
+        outputs: layer.output_len(),
+        activation: layer.activation.to_string(),
+        output: "f32",
+        params: layer.params(),
+        macs: layer.macs(),
+        weight_bytes: 4 * layer.params(),
+    });
+    InspectReport {
+        file,
+        kind: "float",
+        name: vae.name.clone(),
+        params: vae.params(),
+        macs: vae.macs(),
+        blob_bytes: predicted.map(|(blob, _)| blob),
+        arena_bytes: predicted.map(|(_, arena)| arena),
+        window_len: vae.frontend.window_len,
+        hop: vae.frontend.hop,
+        channels: vae.frontend.channels,
+        remove_mean: vae.frontend.remove_mean,
+        input_lsb: vae.frontend.input_lsb,
+        latent: vae.latent_len(),
+        variational: vae.logvar.is_some(),
+        likelihood: match vae.likelihood {
+            picovae::graph::Likelihood::Bernoulli => "bernoulli",
+            picovae::graph::Likelihood::Gaussian { .. } => "gaussian",
+        },
+        score: vae.score.name(),
+        threshold: None,
+        source: vae.provenance.source.clone(),
+        source_sha256: vae.provenance.sha256.clone(),
+        tool: vae.provenance.tool.clone(),
+        layers: layers.collect(),
+    }
+}
+
+/// Bytes of blob and arena: quantizes on made-up features; sizes do not depend on them.
+fn predict(vae: &Vae) -> Option<(usize, usize)> {
+    let features = ndarray::Array2::from_shape_fn((2, vae.input_len()), |(row, _)| row as f32);
+    let options = QuantizeOptions::default();
+    let ranges = observe(vae, features.view(), &options).ok()?;
+    let quantized = lower(vae, &ranges, &options).ok()?;
+    let blob = write(&quantized, "portable", Calibrated::default()).ok()?;
+    let arena = blob.model().ok()?.arena_len();
+    Some((blob.bytes().len(), arena))
+}
+
+fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
+    let model = blob.model()?;
+    let description = model.description();
+    let mut layers = Vec::new();
+    for (index, view) in (0..model.layer_count()).filter_map(|i| Some((i, model.layer(i)?))) {
+        let (params, macs, weight_bytes, op) = match &view.operator {
+            Operator::FullyConnected(fc) => {
+                let macs = fc.inputs() * fc.outputs();
+                (macs + fc.outputs(), macs, fc.weights().len(), "fully_connected")
+            }
+            _ => (0, 0, 0, "other"),
+        };
+        let (activation, output) = match view.output {
+            Output::Int8 { table: Some(_), .. } => ("table", "int8"),
+            Output::Int8 { min, max: 127, zero_point, .. } if min == zero_point => ("relu", "int8"),
+            Output::Int8 { min: -128, max: 127, .. } => ("identity", "int8"),
+            Output::Int8 { .. } => ("clamp", "int8"),
+            Output::Int16 => ("identity", "int16"),
+        };
+        let part = if index + 1 < model.encoder_len() {
+            "encoder"
+        } else if index < model.encoder_len() {
+            "head"
+        } else {
+            "decoder"
+        };
+        layers.push(LayerReport {
+            name: model.layer_name(index).to_string(),
+            part,
+            op,
+            inputs: view.input_len(),
+            outputs: view.output_len(),
+            activation: activation.into(),
+            output,
+            params,
+            macs,
+            weight_bytes,
+        });
+    }
+    let provenance = model.provenance();
+    Ok(InspectReport {
+        file,
+        kind: "blob",
+        name: model.name().to_string(),
+        params: layers.iter().map(|layer| layer.params).sum(),
+        macs: layers.iter().map(|layer| layer.macs).sum(),
+        blob_bytes: Some(blob.bytes().len()),
+        arena_bytes: Some(model.arena_len()),
+        window_len: description.frontend.window_len.into(),
+        hop: description.frontend.hop.into(),
+        channels: description.frontend.channels.into(),
+        remove_mean: description.frontend.remove_mean,
+        input_lsb: f32::from_bits(description.frontend.lsb_bits),
+        latent: model.latent_len(),
+        variational: description.latent.has_logvar,
+        likelihood: match description.likelihood {
+            Likelihood::Bernoulli => "bernoulli",
+            Likelihood::Gaussian { .. } => "gaussian",
+        },
+        score: model.score_kind().name(),
+        threshold: model.threshold().map(|score| real_score(score, model.score_kind())),
+        source: provenance.source.to_string(),
+        source_sha256: provenance.source_sha256.to_string(),
+        tool: provenance.tool.to_string(),
+        layers,
+    })
+}

@@ -1,0 +1,205 @@
+//! `picovae simulate`: recordings through the core, as the board would score them.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use miette::{IntoDiagnostic, WrapErr};
+use picovae::recording::Recording;
+use picovae::simulate::{Simulator, SimulatorArena, frontend_of, plot, real_score};
+use picovae_core::trace::ActivationHash;
+use picovae_core::{Model, Score};
+use serde::Serialize;
+
+use super::model_file::open_blob;
+use super::progress;
+use crate::args::file_name;
+use crate::printer::{Listing, Printer};
+
+/// Arguments of `picovae simulate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  picovae simulate fan.pvae night.npy
+  picovae simulate fan.pvae night.npy --scores night.csv --plot night.png --json
+  picovae simulate fan.pvae night.npy --limit 100 --raw windows.i16   # what a board reads")]
+pub struct SimulateArgs {
+    /// The blob.
+    #[arg(value_name = "MODEL.pvae")]
+    model: PathBuf,
+    /// Recordings: CSV, NPY or IDX, scored one after the other.
+    #[arg(value_name = "RECORDING", required = true)]
+    recordings: Vec<PathBuf>,
+    /// Use these rows (first axis) of each recording, e.g. 0..500.
+    #[arg(long, value_name = "A..B")]
+    rows: Option<picovae::recording::Rows>,
+    /// Use these columns of CSV recordings, by name or number.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Stop after this many windows.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Another threshold than the blob's, in the score's unit.
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    threshold: Option<f64>,
+    /// Write a line a window: window,clip,start_frame,score,raw,alarm.
+    #[arg(long, value_name = "FILE.csv")]
+    scores: Option<PathBuf>,
+    /// Draw the score over time.
+    #[arg(long, value_name = "FILE.png")]
+    plot: Option<PathBuf>,
+    /// Write the device's raw windows: little-endian i16, back to back.
+    #[arg(long, value_name = "FILE.i16")]
+    raw: Option<PathBuf>,
+}
+
+/// JSON of `picovae simulate --json`.
+#[derive(Debug, Serialize)]
+struct SimulateReport {
+    model: String,
+    name: String,
+    recordings: Vec<String>,
+    score: &'static str,
+    windows: usize,
+    alarms: usize,
+    threshold: Option<f64>,
+    mean_score: f64,
+    min_score: f64,
+    max_score: f64,
+    saturated_samples: u64,
+    hash: String,
+    kernels: &'static str,
+}
+
+/// One line of the scores.
+struct Line {
+    clip: usize,
+    start: usize,
+    score: f64,
+    raw: i64,
+    alarm: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
+    let blob = open_blob(&args.model)?;
+    let model = blob.model()?;
+    let frontend = frontend_of(&model);
+    let mut recordings = Vec::with_capacity(args.recordings.len());
+    for path in &args.recordings {
+        let mut recording = Recording::read(path, &args.columns)?;
+        if let Some(rows) = args.rows {
+            recording = recording.select_rows(rows)?;
+        }
+        // A recording of the wrong shape is refused before anything is written.
+        recording.clips(&frontend)?;
+        recordings.push(recording);
+    }
+    let threshold = match args.threshold {
+        Some(real) => Some(raw_score(real, &model)),
+        None => model.threshold(),
+    };
+
+    let mut arena = SimulatorArena::new(&model);
+    let mut simulator = Simulator::new(&model, &mut arena).into_diagnostic()?;
+    let mut hash = ActivationHash::new();
+    let mut raw_file = args.raw.as_deref().map(create).transpose()?;
+    let (mut lines, mut marks) = (Vec::new(), Vec::new());
+    let limit = args.limit.unwrap_or(usize::MAX);
+    let mut total = 0;
+    for recording in &recordings {
+        total += recording.clips(&frontend)?.window_count();
+    }
+    let bar = progress::bar(total.min(limit), "windows");
+    for recording in &recordings {
+        let clips = recording.clips(&frontend)?;
+        if recordings.len() > 1 && lines.len() < limit {
+            marks.push((lines.len(), file_name(&recording.path)));
+        }
+        for window in clips.windows().take(limit - lines.len()) {
+            if let Some((file, path)) = &mut raw_file {
+                let bytes: Vec<u8> =
+                    simulator.raw(window.samples).iter().flat_map(|x| x.to_le_bytes()).collect();
+                file.write_all(&bytes).into_diagnostic().wrap_err_with(|| path.clone())?;
+            }
+            let score = simulator.score(window.samples, &mut hash).into_diagnostic()?;
+            lines.push(Line {
+                clip: window.clip,
+                start: window.start,
+                score: real_score(score, model.score_kind()),
+                raw: score.0,
+                alarm: threshold.is_some_and(|threshold| score >= threshold),
+            });
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    if let Some((mut file, path)) = raw_file {
+        file.flush().into_diagnostic().wrap_err(path)?;
+    }
+    if simulator.saturated > 0 {
+        eprintln!(
+            "warning: {} samples are beyond the device's i16 range and were saturated; the sensor's range must be checked",
+            simulator.saturated
+        );
+    }
+
+    let threshold = threshold.map(|score| real_score(score, model.score_kind()));
+    if let Some(path) = &args.scores {
+        write_scores(path, &lines)?;
+    }
+    let values: Vec<f64> = lines.iter().map(|line| line.score).collect();
+    if let Some(path) = &args.plot {
+        let title = format!("{}: {} over time", model.name(), model.score_kind().name());
+        plot(path, &title, model.score_kind().name(), &values, threshold, &marks)?;
+    }
+    let report = SimulateReport {
+        model: file_name(&args.model),
+        name: model.name().to_string(),
+        recordings: args.recordings.iter().map(|path| file_name(path)).collect(),
+        score: model.score_kind().name(),
+        windows: lines.len(),
+        alarms: lines.iter().filter(|line| line.alarm).count(),
+        threshold,
+        mean_score: values.iter().sum::<f64>() / values.len().max(1) as f64,
+        min_score: values.iter().copied().reduce(f64::min).unwrap_or(0.0),
+        max_score: values.iter().copied().reduce(f64::max).unwrap_or(0.0),
+        saturated_samples: simulator.saturated,
+        hash: format!("{:016x}", hash.value()),
+        kernels: picovae_core::kernels::BACKEND,
+    };
+    let text = Listing::new()
+        .row("model", &report.name)
+        .row("windows", report.windows)
+        .row("score", report.score)
+        .row("mean, least, greatest", format!("{:.5}, {:.5}, {:.5}", report.mean_score, report.min_score, report.max_score))
+        .row("threshold", threshold.map_or("none".into(), |t| format!("{t:.5}")))
+        .row("alarms", report.alarms)
+        .row("hash", &report.hash)
+        .to_string();
+    printer.report(&report, &text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A real score in the model's Q format.
+fn raw_score(real: f64, model: &Model<'_>) -> Score {
+    // `as` saturates.
+    Score((real * (1u64 << model.score_kind().frac_bits()) as f64).round() as i64)
+}
+
+/// A file to write, and what to call it in errors.
+fn create(path: &Path) -> miette::Result<(std::io::BufWriter<std::fs::File>, String)> {
+    let name = path.display().to_string();
+    let file = std::fs::File::create(path).into_diagnostic().wrap_err_with(|| name.clone())?;
+    Ok((std::io::BufWriter::new(file), name))
+}
+
+fn write_scores(path: &Path, lines: &[Line]) -> miette::Result<()> {
+    let mut text = String::from("window,clip,start_frame,score,raw,alarm\n");
+    for (window, line) in lines.iter().enumerate() {
+        let Line { clip, start, score, raw, alarm } = line;
+        let _ = writeln!(text, "{window},{clip},{start},{score},{raw},{}", u8::from(*alarm));
+    }
+    std::fs::write(path, text).into_diagnostic().wrap_err_with(|| path.display().to_string())
+}
