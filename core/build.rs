@@ -45,7 +45,9 @@ fn able(target: &str) -> &'static [&'static str] {
     let has_mve = ["cortex-m52", "cortex-m55", "cortex-m85"].iter().any(|cpu| flags.contains(cpu));
     if target.starts_with("thumbv8m.main") && has_mve {
         &["mve", "armv7em", "armv7m"]
-    } else if target.starts_with("thumbv7em") || target.starts_with("thumbv8m.main") {
+    } else if target.starts_with("thumbv8m.main") {
+        &["armv7em", "armv7m", "mve"]
+    } else if target.starts_with("thumbv7em") {
         &["armv7em", "armv7m", "armv6m"]
     } else if target.starts_with("thumbv7m") {
         &["armv7m", "armv6m"]

@@ -11,170 +11,42 @@
 
 use core::arch::global_asm;
 
-use super::{OutputBuffer, finish, write};
-use crate::fixed::Rounding;
-use crate::model::packing::{GROUP, group_len, padded_inputs};
-use crate::model::wire::{flags, packing};
-use crate::model::{Matrix, Output};
+use super::packed::Layer;
+use crate::model::packing::padded_inputs;
+use crate::model::wire::packing;
 
 pub(super) const NAME: &str = "armv7em";
 pub(super) const PACKING: u8 = packing::PAIR;
 
-/// Steps of four columns in one round of the row loop.
-const UNROLL: usize = 16;
-
-/// What the row loop needs; the assembly reads it in this order.
-#[repr(C)]
-struct Frame {
-    /// `-256 * sum(a)`: what the unsigned lower rows have too much.
-    unsigned_excess: i32,
-    /// `4 * sum(a[2j] * a[2j + 1])`.
-    pair_products: i32,
-    columns: *const u8,
-    columns_end: *const u8,
-    /// Steps of four columns to leave out of the first round of the unrolled loop.
-    skip: usize,
-    epilogue: Epilogue,
-    /// `2 * zero_point + 1`: zero point and half a unit, added when one bit is left to shift out.
-    offset: i32,
-    out_end: *mut u8,
-    weights: *const u8,
-    out: *mut u8,
-}
-
-/// Where the row loop goes with four sums.
-type Epilogue = unsafe extern "C" fn();
-
 unsafe extern "C" {
-    /// Widens the activations, then all groups of four rows until `out_end`.
-    fn picovae_pair_layer(
+    fn picovae_layer(
         input: *const i8,
-        columns: *mut u8,
+        scratch: *mut u8,
         len: usize,
         weights: *const u8,
-        epilogue: Epilogue,
+        end: unsafe extern "C" fn(),
         offset: i32,
         out_end: *mut u8,
         out: *mut u8,
     );
-    /// Widens and doubles `len` activations into steps of four (columns 0, 2 and 1, 3),
-    /// zeros behind them; returns the two sums of [`Frame`], the first one low.
-    fn picovae_pair_widen(input: *const i8, columns: *mut u8, len: usize) -> u64;
-    /// All groups of four rows until `out_end`, activations widened before.
-    fn picovae_pair_rows(frame: *const Frame);
-    fn picovae_pair_int8_double();
-    fn picovae_pair_int8_single();
-    fn picovae_pair_int16_double();
-    fn picovae_pair_int16_single();
-    fn picovae_pair_raw();
 }
 
-/// See [`kernels::product`](super::product); `false` where another packing or alignment came.
+/// The one loop for all lengths.
 #[inline]
-pub(super) fn product(
-    matrix: &Matrix<'_>,
-    output: &Output<'_>,
-    rounding: Rounding,
-    input: &[i8],
-    scratch: &mut [u8],
-    out: &mut OutputBuffer<'_>,
-) -> bool {
-    let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
-    let usable = matrix.packing() == packing::PAIR
-        && input.len() >= inputs
-        && scratch.len() >= 2 * padded_inputs(packing::PAIR, inputs)
-        && scratch.as_ptr().addr().is_multiple_of(4)
-        && out.len() >= outputs
-        && inputs != 0;
-    if !usable {
-        return false;
-    }
-    let whole = outputs & !(GROUP - 1);
-    if matrix.flags & flags::RIGHT_SHIFTS == 0 || whole != outputs {
-        in_parts(matrix, output, rounding, input, scratch, out);
-        return true;
-    }
-    let double = rounding == Rounding::Double;
-    let (epilogue, offset, start, len): (Epilogue, _, *mut u8, _) = match (&mut *out, output) {
-        (OutputBuffer::Int8(out), &Output::Int8 { zero_point, .. }) => (
-            if double { picovae_pair_int8_double } else { picovae_pair_int8_single },
-            2 * i32::from(zero_point) + 1,
-            out.as_mut_ptr().cast(),
-            outputs,
-        ),
-        (OutputBuffer::Int16(out), _) => (
-            if double { picovae_pair_int16_double } else { picovae_pair_int16_single },
-            1,
-            out.as_mut_ptr().cast(),
-            2 * outputs,
-        ),
-        (OutputBuffer::Int8(_), Output::Int16) => return true,
-    };
-    // SAFETY: `input` has `inputs` bytes, `scratch` two bytes for each padded column, 4-byte aligned;
-    // the matrix has all groups (its length was checked when it was made), `out` a number for each row.
-    unsafe {
-        picovae_pair_layer(
-            input.as_ptr(),
-            scratch.as_mut_ptr(),
-            inputs,
-            matrix.weights().as_ptr(),
-            epilogue,
-            offset,
-            start.wrapping_add(len),
-            start,
-        );
-    }
-    if let OutputBuffer::Int8(out) = out {
-        finish(output, out.get_mut(..outputs).unwrap_or_default());
-    }
-    true
+pub(super) fn layer(_inputs: usize, _scratch_len: usize) -> Layer {
+    picovae_layer
 }
 
-/// Rows that are no multiple of four, or shifts that the short requantization does
-/// not cover: sums from the assembly, the rest from the specification.
-#[cold]
-#[inline(never)]
-fn in_parts(
-    matrix: &Matrix<'_>,
-    output: &Output<'_>,
-    rounding: Rounding,
-    input: &[i8],
-    scratch: &mut [u8],
-    out: &mut OutputBuffer<'_>,
-) {
-    let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
-    let columns = padded_inputs(packing::PAIR, inputs);
-    let Some(group_len) = group_len(packing::PAIR, inputs) else {
-        return;
-    };
-    let start = scratch.as_mut_ptr();
-    // SAFETY: `product` checked both lengths and the alignment.
-    let sums = unsafe { picovae_pair_widen(input.as_ptr(), start, inputs) };
-    let mut frame = Frame {
-        unsigned_excess: sums as i32,
-        pair_products: (sums >> 32) as i32,
-        columns: start,
-        columns_end: start.wrapping_add(2 * columns),
-        skip: (columns / 4).wrapping_neg() % UNROLL,
-        epilogue: picovae_pair_raw,
-        offset: 1,
-        out_end: start,
-        weights: matrix.weights().as_ptr(),
-        out: start,
-    };
-    for first in (0..outputs).step_by(GROUP) {
-        let mut sums = [0i32; GROUP];
-        frame.out = sums.as_mut_ptr().cast();
-        frame.out_end = frame.out.wrapping_add(size_of_val(&sums));
-        // SAFETY: the group exists (the matrix' length was checked), `sums` takes its four sums.
-        unsafe { picovae_pair_rows(&frame) };
-        frame.weights = frame.weights.wrapping_add(group_len);
-        for (row, sum) in (first..outputs).zip(sums) {
-            if let Some(numbers) = matrix.scale(row) {
-                write(output, rounding, numbers, sum, row, out);
-            }
-        }
-    }
+/// Activations widened to 16 bits and doubled.
+#[inline]
+pub(super) fn scratch_bytes(inputs: usize) -> usize {
+    2 * padded_inputs(packing::PAIR, inputs)
+}
+
+/// Single loads may be unaligned on these cores.
+#[inline]
+pub(super) fn is_readable(_: &[i8]) -> bool {
+    true
 }
 
 global_asm!(
@@ -245,16 +117,6 @@ global_asm!(
     mov     r1, r12
     .endm
 
-    .section .text.picovae_pair_widen, "ax", %progbits
-    .p2align 2
-    .global picovae_pair_widen
-    .type picovae_pair_widen, %function
-    .thumb_func
-picovae_pair_widen:
-    push    {{r4-r8, lr}}
-    PICOVAE_PAIR_WIDEN
-    pop     {{r4-r8, pc}}
-
     .macro PICOVAE_PAIR_STEP
     ldm     r8!, {{r4, r5, r6, r7}}
     ldm     r9!, {{r10, r11}}
@@ -282,10 +144,10 @@ picovae_pair_widen:
 
     @ Shifts are stored as right - 1. Stores follow one another: only the first costs two cycles.
     .macro PICOVAE_PAIR_EPILOGUE name, high, width, store, size
-    .global picovae_pair_\name
-    .type picovae_pair_\name, %function
+    .global picovae_end_\name
+    .type picovae_end_\name, %function
     .thumb_func
-picovae_pair_\name:
+picovae_end_\name:
     sub     r0, r0, r1, lsl #8
     sub     r2, r2, r3, lsl #8
     ldm     r8!, {{r4, r5, r6, r7, r9}}
@@ -307,27 +169,12 @@ picovae_pair_\name:
     pop     {{r4-r11, pc}}
     .endm
 
-    .section .text.picovae_pair_rows, "ax", %progbits
+    .section .text.picovae_layer, "ax", %progbits
     .p2align 2
-    .global picovae_pair_rows
-    .type picovae_pair_rows, %function
+    .global picovae_layer
+    .type picovae_layer, %function
     .thumb_func
-picovae_pair_rows:
-    push    {{r4-r11, lr}}
-    ldm     r0, {{r1-r10}}
-    mov     lr, r10
-    movs    r0, #48
-    adr     r12, 2f
-    mla     r5, r5, r0, r12
-    adds    r5, #1
-    push    {{r1-r8}}
-    mov     r8, r9
-    b       1f
-
-    .global picovae_pair_layer
-    .type picovae_pair_layer, %function
-    .thumb_func
-picovae_pair_layer:
+picovae_layer:
     push    {{r4-r11, lr}}
     mov     r9, r1
     mov     r10, r3
@@ -365,10 +212,10 @@ picovae_pair_layer:
     PICOVAE_PAIR_EPILOGUE int16_double, smmulr, 16, strh, 2
     PICOVAE_PAIR_EPILOGUE int16_single, smmul, 16, strh, 2
 
-    .global picovae_pair_raw
-    .type picovae_pair_raw, %function
+    .global picovae_end_raw
+    .type picovae_end_raw, %function
     .thumb_func
-picovae_pair_raw:
+picovae_end_raw:
     sub     r0, r0, r1, lsl #8
     sub     r2, r2, r3, lsl #8
     asrs    r0, r0, #1

@@ -12,14 +12,30 @@
 
 pub mod portable;
 
+#[cfg(kernels = "armv6m")]
+#[path = "armv6m.rs"]
+mod backend;
 #[cfg(kernels = "armv7em")]
 #[path = "armv7em.rs"]
+mod backend;
+#[cfg(kernels = "armv7m")]
+#[path = "armv7m.rs"]
+mod backend;
+#[cfg(kernels = "mve")]
+#[path = "mve.rs"]
 mod backend;
 #[cfg(kernels = "x86")]
 #[path = "x86.rs"]
 mod backend;
+#[cfg(not(any(kernels = "portable", kernels = "x86")))]
+mod packed;
 #[cfg(kernels = "portable")]
 use portable as backend;
+
+#[cfg(any(kernels = "portable", kernels = "x86"))]
+use backend as path;
+#[cfg(not(any(kernels = "portable", kernels = "x86")))]
+use packed as path;
 
 use crate::fixed::Rounding;
 use crate::fixed::requantize::{requantize, saturate_i16};
@@ -90,7 +106,7 @@ fn product(
     scratch: &mut [u8],
     out: &mut OutputBuffer<'_>,
 ) {
-    if !backend::product(matrix, output, rounding, input, scratch, out) {
+    if !path::product(matrix, output, rounding, input, scratch, out) {
         fall_back(matrix, output, rounding, input, out);
     }
 }
