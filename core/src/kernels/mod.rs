@@ -11,6 +11,7 @@
 //! order is free.
 
 pub mod portable;
+mod windows;
 
 #[cfg(kernels = "armv6m")]
 #[path = "armv6m.rs"]
@@ -37,6 +38,7 @@ use backend as path;
 #[cfg(not(any(kernels = "portable", kernels = "x86")))]
 use packed as path;
 
+use crate::arena::align_up;
 use crate::fixed::Rounding;
 use crate::fixed::requantize::{requantize, saturate_i16};
 use crate::model::{LayerView, Matrix, Operator, Output};
@@ -76,7 +78,14 @@ impl OutputBuffer<'_> {
 /// It is the same on every target, so that the blob's arena length is.
 #[inline]
 pub fn scratch_len(layer: &LayerView<'_>) -> usize {
-    layer.input_len().saturating_mul(2)
+    // A window gathered as int8, and widened.
+    let window = |inputs: usize| align_up(inputs).saturating_add(inputs.saturating_mul(2));
+    match &layer.operator {
+        Operator::FullyConnected(matrix) => matrix.inputs().saturating_mul(2),
+        Operator::Convolution(_, matrix) => window(matrix.inputs()),
+        Operator::TransposedConvolution(phases) => window(phases.max_inputs()),
+        _ => 0,
+    }
 }
 
 /// Runs one layer. Infallible: [`Model::parse`](crate::Model::parse) has proven
@@ -93,6 +102,33 @@ pub fn run(
         Operator::FullyConnected(matrix) => {
             product(matrix, &layer.output, rounding, input, scratch, &mut out);
         }
+        _ => run_windowed(layer, rounding, input, scratch, &mut out),
+    }
+}
+
+/// Convolutions and pools, out of the way of the fully connected layers.
+#[inline(never)]
+fn run_windowed(
+    layer: &LayerView<'_>,
+    rounding: Rounding,
+    input: &[i8],
+    scratch: &mut [u8],
+    out: &mut OutputBuffer<'_>,
+) {
+    let output = &layer.output;
+    match &layer.operator {
+        Operator::Convolution(geometry, matrix) => {
+            windows::convolution(geometry, matrix, output, rounding, input, scratch, out);
+        }
+        Operator::TransposedConvolution(phases) => {
+            windows::transposed_convolution(phases, output, rounding, input, scratch, out);
+        }
+        Operator::DepthwiseConvolution(geometry, matrix) => {
+            windows::depthwise_convolution(geometry, matrix, output, rounding, input, out);
+        }
+        Operator::MaxPool(geometry) => windows::max_pool(geometry, output, input, out),
+        Operator::AveragePool(geometry) => windows::average_pool(geometry, output, input, out),
+        Operator::FullyConnected(_) => {}
     }
 }
 

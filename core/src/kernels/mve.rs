@@ -61,8 +61,8 @@ global_asm!(
     .type picovae_end_\name, %function
     .thumb_func
 picovae_end_\name:
-    vmov    q0[2], q0[0], r8, r4
-    vmov    q0[3], q0[1], r10, r6
+    vmov    q0[2], q0[0], r4, r8
+    vmov    q0[3], q0[1], r6, r10
     vldrw.u32 q1, [r9], #16
     \high   q0, q0, q1
     vldrw.u32 q1, [r9], #16

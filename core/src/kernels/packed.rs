@@ -4,7 +4,8 @@
 //! short ends cannot: rows that are no multiple of four and shifts to the left.
 #![allow(unsafe_code)]
 
-use super::backend::{PACKING, is_readable, layer, scratch_bytes};
+pub(super) use super::backend::is_readable;
+use super::backend::{PACKING, layer, scratch_bytes};
 use super::{OutputBuffer, finish, write};
 use crate::fixed::Rounding;
 use crate::model::packing::GROUP;

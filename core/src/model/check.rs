@@ -2,8 +2,8 @@
 
 use super::Model;
 use super::error::ModelError;
-use super::layer::{LayerView, Operator, Output, array};
-use super::packing::RowNumbers;
+use super::layer::{LayerView, Output, array};
+use super::packing::{Matrix, RowNumbers};
 use super::plan::{ArenaPlan, Step};
 use super::wire::{
     Description, HEADER_LEN, Header, Latent, LayerRecord, Likelihood, MAGIC, VERSION, checksum,
@@ -172,7 +172,19 @@ fn check_numbers(layer: &LayerView<'_>, rounding: Rounding, index: u16) -> Resul
     {
         return Err(numbers);
     }
-    let Operator::FullyConnected(matrix) = layer.operator;
+    let mut verdict = Ok(());
+    layer
+        .matrices(|matrix| {
+            if verdict.is_ok() {
+                verdict = check_rows(matrix, rounding, index);
+            }
+        })
+        .ok_or(ModelError::Section)?;
+    verdict
+}
+
+fn check_rows(matrix: &Matrix<'_>, rounding: Rounding, index: u16) -> Result<(), ModelError> {
+    let numbers = ModelError::LayerNumbers { layer: index };
     for row in 0..matrix.outputs() {
         let RowNumbers { bias, multiplier, shift } = matrix.numbers(row).ok_or(numbers)?;
         let short = matrix.flags & flags::RIGHT_SHIFTS != 0;

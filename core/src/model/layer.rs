@@ -3,7 +3,8 @@
 use bytemuck::AnyBitPattern;
 
 use super::error::ModelError;
-use super::packing::{self, Matrix};
+use super::geometry::Geometry;
+use super::packing::{self, Matrix, Phases};
 use super::wire::{LayerRecord, NO_TABLE, op, output};
 
 /// A layer's operator and the output it writes.
@@ -21,6 +22,16 @@ pub struct LayerView<'a> {
 pub enum Operator<'a> {
     /// `acc[o] = bias[o] + sum_i(weights[o][i] * input[i])`, then requantized.
     FullyConnected(Matrix<'a>),
+    /// A convolution: one row an output channel, `[taps][channels]` each.
+    Convolution(Geometry<'a>, Matrix<'a>),
+    /// A transposed convolution: a matrix a phase.
+    TransposedConvolution(Phases<'a>),
+    /// A convolution of each channel by itself: one row a channel, `[taps]` each.
+    DepthwiseConvolution(Geometry<'a>, Matrix<'a>),
+    /// The greatest value of each window.
+    MaxPool(Geometry<'a>),
+    /// The mean value of each window.
+    AveragePool(Geometry<'a>),
 }
 
 /// What a layer writes.
@@ -44,19 +55,54 @@ pub enum Output<'a> {
 impl<'a> LayerView<'a> {
     /// Resolves a record's sections. Checks sections and known tags, not numbers.
     pub(super) fn new(record: &'a LayerRecord, payload: &'a [u8]) -> Result<Self, Fault> {
-        let known = record.op == op::FULLY_CONNECTED
+        let known = record.op <= op::AVERAGE_POOL
             && packing::is_known(record.packing)
             && match record.output {
                 output::INT8 => true,
-                output::INT16 => record.table == NO_TABLE,
+                output::INT16 => record.table == NO_TABLE && record.op < op::MAX_POOL,
                 _ => false,
             };
         if !known {
             return Err(Fault::Unsupported);
         }
         let layer = Self::resolve(record, payload).ok_or(Fault::Section)?;
-        let Operator::FullyConnected(matrix) = &layer.operator;
-        if matrix.is_whole() { Ok(layer) } else { Err(Fault::Section) }
+        let [in_length, in_width, in_channels] = record.in_shape;
+        let [out_length, out_width, out_channels] = record.out_shape;
+        let same_channels = in_channels == out_channels;
+        let shape = match &layer.operator {
+            Operator::FullyConnected(_) => [in_length, in_width, out_length, out_width] == [1; 4],
+            Operator::Convolution(geometry, matrix) => {
+                geometry.is_sound() && matrix.inputs() == geometry.taps() * geometry.in_channels()
+            }
+            Operator::DepthwiseConvolution(geometry, _) => geometry.is_sound() && same_channels,
+            Operator::MaxPool(geometry) | Operator::AveragePool(geometry) => {
+                geometry.is_sound() && same_channels
+            }
+            Operator::TransposedConvolution(phases) => phases.geometry().is_sound_transposed(),
+        };
+        let elements = |shape: [u16; 3]| shape.iter().map(|&n| u64::from(n)).product::<u64>();
+        let fits = elements(record.in_shape) <= u64::from(u16::MAX)
+            && elements(record.out_shape) <= u64::from(u16::MAX);
+        if !shape || !fits {
+            return Err(Fault::Shape);
+        }
+        let mut whole = true;
+        layer.matrices(|matrix| whole &= matrix.is_whole()).ok_or(Fault::Section)?;
+        if whole { Ok(layer) } else { Err(Fault::Section) }
+    }
+
+    /// Calls `visit` with every matrix of the layer.
+    pub(super) fn matrices(&self, mut visit: impl FnMut(&Matrix<'a>)) -> Option<()> {
+        match &self.operator {
+            Operator::FullyConnected(matrix)
+            | Operator::Convolution(_, matrix)
+            | Operator::DepthwiseConvolution(_, matrix) => visit(matrix),
+            Operator::TransposedConvolution(phases) => {
+                phases.each(|_, matrix| visit(&matrix))?;
+            }
+            Operator::MaxPool(_) | Operator::AveragePool(_) => {}
+        }
+        Some(())
     }
 
     /// [`new`](Self::new) for a record that has passed it, without repeating its
@@ -81,22 +127,45 @@ impl<'a> LayerView<'a> {
                 let [.., outputs] = record.out_shape;
                 Operator::FullyConnected(Matrix::new(record, payload, inputs, outputs)?)
             }
-            _ => return None,
+            _ => windowed(record, payload)?,
         };
         Some(Self { operator, output })
     }
 
     /// Elements the layer reads.
+    #[inline]
     pub fn input_len(&self) -> usize {
         match &self.operator {
-            Operator::FullyConnected(layer) => layer.inputs(),
+            Operator::FullyConnected(matrix) => matrix.inputs(),
+            other => other.geometry().map_or(0, |geometry| geometry.input_len()),
         }
     }
 
     /// Elements the layer writes.
+    #[inline]
     pub fn output_len(&self) -> usize {
         match &self.operator {
-            Operator::FullyConnected(layer) => layer.outputs(),
+            Operator::FullyConnected(matrix) => matrix.outputs(),
+            other => other.geometry().map_or(0, |geometry| geometry.output_len()),
+        }
+    }
+
+    /// Multiplications of one inference.
+    pub fn macs(&self) -> usize {
+        let positions =
+            |geometry: &Geometry<'_>| geometry.output_len() / geometry.out_channels().max(1);
+        match &self.operator {
+            Operator::FullyConnected(matrix) => matrix.inputs() * matrix.outputs(),
+            Operator::Convolution(geometry, matrix)
+            | Operator::DepthwiseConvolution(geometry, matrix) => {
+                positions(geometry) * matrix.inputs() * matrix.outputs()
+            }
+            // Every input meets every tap once, but for the edges.
+            Operator::TransposedConvolution(phases) => {
+                let geometry = phases.geometry();
+                geometry.input_len() * geometry.taps() * geometry.out_channels()
+            }
+            Operator::MaxPool(_) | Operator::AveragePool(_) => 0,
         }
     }
 
@@ -109,10 +178,46 @@ impl<'a> LayerView<'a> {
     }
 }
 
+impl<'a> Operator<'a> {
+    /// Shapes of a windowed operator.
+    pub fn geometry(&self) -> Option<Geometry<'a>> {
+        match self {
+            Self::FullyConnected(_) => None,
+            Self::Convolution(geometry, _)
+            | Self::DepthwiseConvolution(geometry, _)
+            | Self::MaxPool(geometry)
+            | Self::AveragePool(geometry) => Some(*geometry),
+            Self::TransposedConvolution(phases) => Some(phases.geometry()),
+        }
+    }
+}
+
+/// Convolutions and pools, out of the way of the fully connected layers.
+#[inline(never)]
+fn windowed<'a>(record: &'a LayerRecord, payload: &'a [u8]) -> Option<Operator<'a>> {
+    let geometry = Geometry(record);
+    let [.., outputs] = record.out_shape;
+    Some(match record.op {
+        op::CONVOLUTION => {
+            let inputs = u16::try_from(geometry.taps() * geometry.in_channels()).ok()?;
+            Operator::Convolution(geometry, Matrix::new(record, payload, inputs, outputs)?)
+        }
+        op::TRANSPOSED_CONVOLUTION => Operator::TransposedConvolution(Phases { record, payload }),
+        op::DEPTHWISE_CONVOLUTION => {
+            let taps = u16::try_from(geometry.taps()).ok()?;
+            Operator::DepthwiseConvolution(geometry, Matrix::new(record, payload, taps, outputs)?)
+        }
+        op::MAX_POOL => Operator::MaxPool(geometry),
+        op::AVERAGE_POOL => Operator::AveragePool(geometry),
+        _ => return None,
+    })
+}
+
 /// Why a record does not resolve; the index is added by the caller.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     Section,
+    Shape,
     Unsupported,
 }
 
@@ -120,6 +225,7 @@ impl Fault {
     pub(super) fn at(self, layer: u16) -> ModelError {
         match self {
             Self::Section => ModelError::Section,
+            Self::Shape => ModelError::LayerShape { layer },
             Self::Unsupported => ModelError::UnsupportedLayer { layer },
         }
     }

@@ -2,14 +2,16 @@
 
 mod check;
 mod error;
+mod geometry;
 mod layer;
 pub mod packing;
 mod plan;
 pub mod wire;
 
 pub use error::ModelError;
+pub use geometry::Geometry;
 pub use layer::{LayerView, Operator, Output};
-pub use packing::{Matrix, RowNumbers};
+pub use packing::{Matrix, Phases, RowNumbers};
 pub use plan::{ArenaPlan, Step};
 
 use crate::fixed::Rounding;

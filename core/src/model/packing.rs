@@ -5,10 +5,11 @@
 //! run every blob and the gate can check every number. `docs/kernels.md` draws
 //! the layouts.
 
+use super::geometry::Geometry;
 use super::layer::array;
 use super::wire::LayerRecord;
 use super::wire::packing::{CHAIN, INTERLEAVED, PAIR, REVERSED, ROW_MAJOR};
-use crate::arena::ALIGNMENT;
+use crate::arena::{ALIGNMENT, align_up};
 
 /// Rows a group of every packed layout.
 pub const GROUP: usize = 4;
@@ -29,6 +30,71 @@ pub struct Matrix<'a> {
     /// Where the row numbers of a row-major matrix are.
     record: &'a LayerRecord,
     payload: &'a [u8],
+    /// Rows of earlier phases, whose numbers come first.
+    first: u16,
+}
+
+/// The matrices of a transposed convolution, one a phase of the strides.
+#[derive(Clone, Copy, Debug)]
+pub struct Phases<'a> {
+    pub(super) record: &'a LayerRecord,
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> Phases<'a> {
+    /// Shapes, kernel, stride and padding.
+    pub fn geometry(&self) -> Geometry<'a> {
+        Geometry(self.record)
+    }
+
+    /// Columns of the largest phase.
+    pub fn max_inputs(&self) -> usize {
+        let geometry = self.geometry();
+        let taps = geometry.length().taps(0) * geometry.width().taps(0);
+        taps as usize * geometry.in_channels()
+    }
+
+    /// The matrix of a phase; `None` where the record has none.
+    pub fn matrix(&self, length: i32, width: i32) -> Option<Matrix<'a>> {
+        let mut found = None;
+        self.each(|phase, matrix| {
+            if phase == [length, width] {
+                found = Some(matrix);
+            }
+        })?;
+        found
+    }
+
+    /// Calls `visit` with every phase in order of storage, width innermost.
+    pub(super) fn each(&self, mut visit: impl FnMut([i32; 2], Matrix<'a>)) -> Option<()> {
+        let record = self.record;
+        let geometry = self.geometry();
+        let weights = record.weights.of(self.payload)?;
+        let [.., outputs] = record.out_shape;
+        let (mut start, mut first) = (0usize, 0u16);
+        for length in 0..geometry.length().stride {
+            for width in 0..geometry.width().stride {
+                let taps = geometry.length().taps(length) * geometry.width().taps(width);
+                let inputs = u16::try_from(taps as usize * geometry.in_channels()).ok()?;
+                let len = matrix_len(record.packing, inputs.into(), outputs.into())?;
+                let end = start.checked_add(len)?;
+                let matrix = Matrix {
+                    inputs,
+                    outputs,
+                    packing: record.packing,
+                    flags: record.flags,
+                    weights: weights.get(start..end)?,
+                    record,
+                    payload: self.payload,
+                    first,
+                };
+                visit([length, width], matrix);
+                start = align_up(end);
+                first = first.checked_add(outputs)?;
+            }
+        }
+        Some(())
+    }
 }
 
 /// What belongs to one row beside its weights.
@@ -89,7 +155,7 @@ impl<'a> Matrix<'a> {
     ) -> Option<Self> {
         let weights = record.weights.of(payload)?;
         let (packing, flags) = (record.packing, record.flags);
-        Some(Self { inputs, outputs, packing, flags, weights, record, payload })
+        Some(Self { inputs, outputs, packing, flags, weights, record, payload, first: 0 })
     }
 
     /// Whether the bytes have exactly the packing's length and alignment, and all row
@@ -124,11 +190,12 @@ impl<'a> Matrix<'a> {
     /// Biases, multipliers and shifts of a row-major matrix, one a row each.
     #[allow(clippy::type_complexity)]
     pub(crate) fn row_major_numbers(&self) -> Option<(&'a [i32], &'a [i32], &'a [i8])> {
-        let outputs = self.outputs.into();
+        let first = usize::from(self.first);
+        let end = first + self.outputs();
         Some((
-            array(self.payload, self.record.bias, outputs)?,
-            array(self.payload, self.record.multiplier, outputs)?,
-            array(self.payload, self.record.shift, outputs)?,
+            array(self.payload, self.record.bias, end)?.get(first..)?,
+            array(self.payload, self.record.multiplier, end)?.get(first..)?,
+            array(self.payload, self.record.shift, end)?.get(first..)?,
         ))
     }
 

@@ -119,6 +119,16 @@ pub const NO_TABLE: u32 = u32::MAX;
 pub mod op {
     /// `output = weights * input + bias`.
     pub const FULLY_CONNECTED: u8 = 0;
+    /// Convolution, 1-D (width 1) or 2-D; one matrix row an output channel.
+    pub const CONVOLUTION: u8 = 1;
+    /// Transposed convolution: a matrix for each phase, each at a multiple of 16 bytes.
+    pub const TRANSPOSED_CONVOLUTION: u8 = 2;
+    /// Convolution of each channel by itself; row-major, `weights[channel][tap]`.
+    pub const DEPTHWISE_CONVOLUTION: u8 = 3;
+    /// Greatest value of a window; no weights.
+    pub const MAX_POOL: u8 = 4;
+    /// Mean value of a window; no weights.
+    pub const AVERAGE_POOL: u8 = 5;
 }
 
 /// Values of [`LayerRecord::packing`].

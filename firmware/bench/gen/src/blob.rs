@@ -17,9 +17,25 @@ pub enum Values {
     Extreme,
 }
 
-/// One fully connected layer.
+/// What a layer does; windowed ones state `[length, width, channels]`, kernel, stride and padding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    Dense,
+    Windowed {
+        op: u8,
+        input: [u16; 3],
+        output: [u16; 3],
+        kernel: [u8; 2],
+        stride: [u8; 2],
+        padding: [u8; 2],
+    },
+}
+
+/// One layer.
 #[derive(Clone, Copy, Debug)]
 pub struct Layer {
+    pub kind: Kind,
+    /// Elements.
     pub outputs: usize,
     /// All shifts to the right; otherwise `-31..=3`, mixed.
     pub short: bool,
@@ -67,7 +83,7 @@ pub fn write(net: &Net, packing: u8) -> Vec<u8> {
             let reads = if decoder || index > 0 { align_up(inputs) } else { 0 };
             let bytes = if last { 2 * layer.outputs } else { layer.outputs };
             let writes = if decoder || !last { align_up(bytes) } else { 0 };
-            work = work.max(reads + align_up(2 * inputs) + writes);
+            work = work.max(reads + align_up(scratch(layer, inputs)) + writes);
             inputs = layer.outputs;
         }
     }
@@ -134,6 +150,46 @@ pub fn write(net: &Net, packing: u8) -> Vec<u8> {
     blob
 }
 
+/// As `picovae_core::kernels::scratch_len`, from the shapes alone.
+fn scratch(layer: &Layer, inputs: usize) -> usize {
+    let Kind::Windowed { op, input, kernel, stride, .. } = layer.kind else {
+        return 2 * inputs;
+    };
+    let taps = |axis: usize| match op {
+        wire::op::TRANSPOSED_CONVOLUTION => kernel[axis].div_ceil(stride[axis]),
+        _ => kernel[axis],
+    };
+    let patch = usize::from(taps(0)) * usize::from(taps(1)) * usize::from(input[2]);
+    match op {
+        wire::op::CONVOLUTION | wire::op::TRANSPOSED_CONVOLUTION => align_up(patch) + 2 * patch,
+        _ => 0,
+    }
+}
+
+/// Rows and columns of each matrix of a layer.
+fn matrices(layer: &Layer, inputs: usize) -> Vec<(usize, usize)> {
+    let Kind::Windowed { op, input, output, kernel, stride, .. } = layer.kind else {
+        return vec![(layer.outputs, inputs)];
+    };
+    let (channels, rows) = (usize::from(input[2]), usize::from(output[2]));
+    match op {
+        wire::op::CONVOLUTION => {
+            vec![(rows, usize::from(kernel[0]) * usize::from(kernel[1]) * channels)]
+        }
+        wire::op::DEPTHWISE_CONVOLUTION => {
+            vec![(rows, usize::from(kernel[0]) * usize::from(kernel[1]))]
+        }
+        wire::op::TRANSPOSED_CONVOLUTION => {
+            let taps = |axis: usize, phase: u8| {
+                usize::from(kernel[axis].saturating_sub(phase).div_ceil(stride[axis]))
+            };
+            let phases = (0..stride[0]).flat_map(|l| (0..stride[1]).map(move |w| (l, w)));
+            phases.map(|(l, w)| (rows, taps(0, l) * taps(1, w) * channels)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 fn record(
     net: &Net,
     layer: &Layer,
@@ -143,57 +199,70 @@ fn record(
     random: &mut Random,
     payload: &mut Payload,
 ) -> LayerRecord {
-    let outputs = layer.outputs;
     let extreme = net.values == Values::Extreme;
-    let weights: Vec<i8> = (0..inputs * outputs)
-        .map(|_| match extreme {
-            true => {
-                if random.bits() & 1 == 0 {
-                    -127
-                } else {
-                    127
-                }
-            }
-            false => random.range(-127, 127) as i8,
-        })
-        .collect();
-    let spread = if extreme { 200_000_000 } else { 20_000 };
-    let bias: Vec<i32> = (0..outputs).map(|_| random.range(-spread, spread) as i32).collect();
-    let multiplier: Vec<i32> =
-        (0..outputs).map(|_| random.range(1 << 30, (1 << 31) - 1) as i32).collect();
-    // Sums are some 5,000 * sqrt(inputs); most outputs should neither saturate nor vanish.
-    let usual = 6 + (usize::BITS - inputs.leading_zeros()) as i64 / 2;
-    let usual = if last { usual - 5 } else { usual };
-    let shift: Vec<i8> = (0..outputs)
-        .map(|_| match (layer.short, extreme) {
-            (true, false) => -random.range((usual - 1).max(1), usual + 1) as i8,
-            (true, true) => -random.range(1, 31) as i8,
-            (false, false) => random.range(-usual, 3) as i8,
-            (false, true) => random.range(-31, 0) as i8,
-        })
-        .collect();
-    let packed = pack::pack(
-        packing,
-        &Rows { inputs, weights: &weights, bias: &bias, multiplier: &multiplier, shift: &shift },
-    );
     let mut record = LayerRecord {
         op: wire::op::FULLY_CONNECTED,
-        packing: packed.packing,
-        flags: packed.flags,
+        packing: wire::packing::ROW_MAJOR,
+        input_zero_point: random.range(-128, 127) as i8,
         in_shape: [1, 1, inputs as u16],
-        out_shape: [1, 1, outputs as u16],
+        out_shape: [1, 1, layer.outputs as u16],
         kernel: [1, 1],
         stride: [1, 1],
-        weights: payload.push(&packed.bytes, 16),
         table: wire::NO_TABLE,
         output: wire::output::INT16,
-        name: Span::default(),
         ..LayerRecord::default()
     };
-    if packed.packing == wire::packing::ROW_MAJOR {
-        record.bias = payload.push(bytemuck::cast_slice(&bias), 4).offset;
-        record.multiplier = payload.push(bytemuck::cast_slice(&multiplier), 4).offset;
-        record.shift = payload.push(bytemuck::cast_slice(&shift), 1).offset;
+    if let Kind::Windowed { op, input, output, kernel, stride, padding } = layer.kind {
+        record.op = op;
+        (record.in_shape, record.out_shape) = (input, output);
+        (record.kernel, record.stride, record.padding) = (kernel, stride, padding);
+    }
+    let mut bytes = Vec::new();
+    let (mut biases, mut multipliers, mut shifts) = (Vec::new(), Vec::new(), Vec::new());
+    let wanted = if record.op == wire::op::DEPTHWISE_CONVOLUTION {
+        wire::packing::ROW_MAJOR
+    } else {
+        packing
+    };
+    for (outputs, inputs) in matrices(layer, inputs) {
+        let weights: Vec<i8> = (0..inputs * outputs)
+            .map(|_| match extreme {
+                true if random.bits() & 1 == 0 => -127,
+                true => 127,
+                false => random.range(-127, 127) as i8,
+            })
+            .collect();
+        let spread = if extreme { 200_000_000 } else { 20_000 };
+        let bias: Vec<i32> = (0..outputs).map(|_| random.range(-spread, spread) as i32).collect();
+        let multiplier: Vec<i32> =
+            (0..outputs).map(|_| random.range(1 << 30, (1 << 31) - 1) as i32).collect();
+        // Sums are some 5,000 * sqrt(inputs); most outputs should neither saturate nor vanish.
+        let usual = 6 + (usize::BITS - inputs.leading_zeros()) as i64 / 2;
+        let usual = if last { usual - 5 } else { usual };
+        let shift: Vec<i8> = (0..outputs)
+            .map(|_| match (layer.short, extreme) {
+                (true, false) => -random.range((usual - 1).max(1), usual + 1) as i8,
+                (true, true) => -random.range(1, 31) as i8,
+                (false, false) => random.range(-usual, 3) as i8,
+                (false, true) => random.range(-31, 0) as i8,
+            })
+            .collect();
+        let rows =
+            Rows { inputs, weights: &weights, bias: &bias, multiplier: &multiplier, shift: &shift };
+        let packed = pack::pack(wanted, &rows);
+        record.packing = packed.packing;
+        record.flags = packed.flags;
+        bytes.resize(align_up(bytes.len()), 0);
+        bytes.extend(packed.bytes);
+        biases.extend(bias);
+        multipliers.extend(multiplier);
+        shifts.extend(shift);
+    }
+    record.weights = payload.push(&bytes, 16);
+    if record.packing == wire::packing::ROW_MAJOR {
+        record.bias = payload.push(bytemuck::cast_slice(&biases), 4).offset;
+        record.multiplier = payload.push(bytemuck::cast_slice(&multipliers), 4).offset;
+        record.shift = payload.push(bytemuck::cast_slice(&shifts), 1).offset;
     }
     if !last {
         record.output = wire::output::INT8;

@@ -1,11 +1,12 @@
 //! The networks: benchmarks by name, and the conformance suite.
 
 use picovae_core::fixed::Rounding;
+use picovae_core::model::wire::op;
 
-use crate::{Layer, Net, Random, Values};
+use crate::{Kind, Layer, Net, Random, Values};
 
 fn relu(outputs: usize) -> Layer {
-    Layer { outputs, short: true, clamp: None, table: false, zero_point: -128 }
+    Layer { kind: Kind::Dense, outputs, short: true, clamp: None, table: false, zero_point: -128 }
 }
 
 fn dense(name: &str, inputs: usize, encoder: &[usize], latent: usize, decoder: &[usize]) -> Net {
@@ -50,6 +51,7 @@ pub fn conformance() -> Vec<Net> {
         let mut layer = |outputs: usize| {
             let low = random.range(-128, 127) as i8;
             Layer {
+                kind: Kind::Dense,
                 outputs,
                 short: random.bits() % 4 != 0,
                 clamp: (random.bits() % 4 == 0)
@@ -70,5 +72,60 @@ pub fn conformance() -> Vec<Net> {
             seed,
         });
     }
+    nets
+}
+
+fn windowed(
+    op: u8,
+    input: [u16; 3],
+    output: [u16; 3],
+    kernel: [u8; 2],
+    stride: [u8; 2],
+    padding: [u8; 2],
+) -> Layer {
+    let outputs = output.iter().map(|&n| usize::from(n)).product();
+    Layer { kind: Kind::Windowed { op, input, output, kernel, stride, padding }, ..relu(outputs) }
+}
+
+fn around(name: &str, layers: Vec<Layer>, rounding: Rounding) -> Net {
+    let inputs = match layers[0].kind {
+        Kind::Windowed { input, .. } => input.iter().map(|&n| usize::from(n)).product(),
+        Kind::Dense => 1,
+    };
+    let mut net = dense(name, inputs, &[], 2, &[inputs]);
+    net.encoder = layers;
+    net.encoder.push(relu(2));
+    net.rounding = rounding;
+    net
+}
+
+/// The convolutions of issue 3, each the first layer of a network.
+pub fn convolutions() -> Vec<Net> {
+    let conv = |name: &str, op, input, output, padding: u8| {
+        let layer = windowed(op, input, output, [5, 1], [2, 1], [padding, 0]);
+        around(name, vec![layer], Rounding::Double)
+    };
+    let mut nets = vec![
+        conv("conv-a", op::CONVOLUTION, [64, 1, 16], [32, 1, 32], 2),
+        conv("conv-b", op::CONVOLUTION, [128, 1, 3], [64, 1, 16], 2),
+        conv("tconv-a", op::TRANSPOSED_CONVOLUTION, [32, 1, 32], [64, 1, 16], 2),
+    ];
+    let chain = vec![
+        windowed(op::CONVOLUTION, [9, 7, 3], [5, 7, 6], [3, 2], [2, 1], [1, 1]),
+        windowed(op::DEPTHWISE_CONVOLUTION, [5, 7, 6], [5, 4, 6], [3, 3], [1, 2], [1, 1]),
+        windowed(op::MAX_POOL, [5, 4, 6], [3, 2, 6], [2, 2], [2, 2], [1, 0]),
+        windowed(op::TRANSPOSED_CONVOLUTION, [3, 2, 6], [6, 5, 5], [3, 3], [2, 2], [1, 0]),
+        windowed(op::TRANSPOSED_CONVOLUTION, [6, 5, 5], [12, 5, 2], [1, 2], [2, 1], [0, 1]),
+        windowed(op::AVERAGE_POOL, [12, 5, 2], [4, 2, 2], [3, 3], [3, 2], [0, 1]),
+    ];
+    nets.push(around("windows-double", chain.clone(), Rounding::Double));
+    let mut odd = chain;
+    for layer in &mut odd {
+        layer.zero_point = 5;
+        layer.clamp = Some((-100, 90));
+        layer.table = true;
+    }
+    odd[3].short = false;
+    nets.push(around("windows-single", odd, Rounding::Single));
     nets
 }

@@ -5,12 +5,13 @@
 
 mod blob;
 mod cases;
+mod naive;
 #[path = "../../../../host-tools/src/emit/pack.rs"]
 pub mod pack;
 mod reference;
 
-pub use blob::{Layer, Net, Values, write};
-pub use cases::{benchmarks, conformance};
+pub use blob::{Kind, Layer, Net, Values, write};
+pub use cases::{benchmarks, conformance, convolutions};
 pub use reference::{FEATURES, fill, hash};
 
 /// xorshift64*: the cases are the same everywhere, for ever.

@@ -1,10 +1,10 @@
-//! A network by the portable kernels alone: the answers every backend must give.
+//! A network by the naive definitions: the answers every backend must give.
 
 use picovae_core::Model;
 use picovae_core::fixed::requantize::requantize_single;
-use picovae_core::kernels::{OutputBuffer, portable};
-use picovae_core::model::Operator;
 use picovae_core::trace::{ActivationHash, Trace};
+
+use crate::naive;
 
 /// Vectors a network is run with.
 pub const FEATURES: u32 = 4;
@@ -33,20 +33,11 @@ pub fn hash(model: &Model<'_>, index: u32) -> u64 {
     trace.features(&activation);
     for at in 0..model.layer_count() {
         let layer = model.layer(at).expect("a parsed layer");
-        let Operator::FullyConnected(matrix) = &layer.operator else {
-            panic!("unknown operator");
-        };
+        let record = model.record(at).expect("a parsed layer");
+        let values = naive::layer(&layer, record, model.rounding(), &activation);
         let last = at + 1 == model.encoder_len() || at + 1 == model.layer_count();
         if last {
-            let mut head = vec![0i16; layer.output_len()];
-            let mut out = OutputBuffer::Int16(&mut head);
-            portable::fully_connected(
-                matrix,
-                &layer.output,
-                model.rounding(),
-                &activation,
-                &mut out,
-            );
+            let head: Vec<i16> = values.iter().map(|&value| value as i16).collect();
             trace.head(at, &head);
             let latent = &model.description().latent;
             activation = head[..usize::from(latent.len).min(head.len())]
@@ -60,17 +51,8 @@ pub fn hash(model: &Model<'_>, index: u32) -> u64 {
                 trace.latent(&activation);
             }
         } else {
-            let mut next = vec![0i8; layer.output_len()];
-            let mut out = OutputBuffer::Int8(&mut next);
-            portable::fully_connected(
-                matrix,
-                &layer.output,
-                model.rounding(),
-                &activation,
-                &mut out,
-            );
-            trace.layer(at, &next);
-            activation = next;
+            activation = values.iter().map(|&value| value as i8).collect();
+            trace.layer(at, &activation);
         }
     }
     trace.value()
@@ -86,7 +68,8 @@ mod tests {
     /// and weights, and this host's backend gives the portable kernels' bits.
     #[test]
     fn host_backend_and_every_packing_agree_with_portable() {
-        for net in crate::conformance().iter().chain(&crate::benchmarks()) {
+        let nets = [crate::conformance(), crate::benchmarks(), crate::convolutions()].concat();
+        for net in &nets {
             let mut hashes = Vec::new();
             for packing in 0..=4 {
                 let blob = crate::write(net, packing);

@@ -8,7 +8,10 @@ mod common;
 
 use core::arch::asm;
 
-use picovae_core::{Arena, Model, Vae, kernels};
+use picovae_core::fixed::Rounding;
+use picovae_core::kernels::{self, OutputBuffer};
+use picovae_core::model::LayerView;
+use picovae_core::{Arena, Model, Vae};
 use semihosting::{println, process};
 
 /// A boundary the `icount` plugin sees.
@@ -27,9 +30,17 @@ fn measured(vae: &mut Vae<'_, '_>) {
     mark();
 }
 
+/// The same for one layer.
+#[inline(never)]
+fn one_layer(layer: &LayerView<'_>, input: &[i8], scratch: &mut [u8], out: &mut [i8]) {
+    mark();
+    kernels::run(layer, Rounding::Double, input, scratch, OutputBuffer::Int8(out));
+    mark();
+}
+
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    let mut arena = Arena::<4096>::new();
+    let mut arena = Arena::<8192>::new();
     println!("backend {}", kernels::BACKEND);
     for net in common::BENCHMARKS {
         let Ok(model) = Model::parse(&net.blob.0) else { process::exit(1) };
@@ -37,6 +48,18 @@ fn main() -> ! {
         common::fill(0, vae.features_mut());
         measured(&mut vae);
         println!("net {} {} {}", net.name, net.macs, model.arena_len());
+    }
+    for net in common::CONVOLUTIONS.iter().take(3) {
+        let Ok(model) = Model::parse(&net.blob.0) else { process::exit(1) };
+        let Some(layer) = model.layer(0) else { process::exit(1) };
+        let (work, out) = arena.bytes().split_at_mut(4096);
+        let (input, scratch) = work.split_at_mut(2048);
+        let input: &mut [i8] = bytemuck::cast_slice_mut(input);
+        let out: &mut [i8] = bytemuck::cast_slice_mut(out);
+        common::fill(0, &mut input[..layer.input_len()]);
+        let len = layer.output_len();
+        one_layer(&layer, &input[..layer.input_len()], scratch, &mut out[..len]);
+        println!("net {} {} {}", net.name, layer.macs(), 0);
     }
     process::exit(0)
 }

@@ -12,9 +12,9 @@ use semihosting::{println, process};
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    let mut arena = Arena::<4096>::new();
+    let mut arena = Arena::<8192>::new();
     let (mut runs, mut wrong) = (0, 0);
-    for net in common::BENCHMARKS.iter().chain(common::CONFORMANCE).chain(common::FOREIGN) {
+    for net in common::CHECKED.iter().copied().flatten() {
         let model = match Model::parse(&net.blob.0) {
             Ok(model) => model,
             Err(error) => {
