@@ -9,8 +9,7 @@ use super::tables::{EXP2, LN1P};
 /// log2(e) in Q30.
 const LOG2_E_Q30: i64 = 1_549_082_005;
 
-/// `e^x`: `x` in Q16, result in Q24; relative error at most 1.6e-5 while the
-/// result is at least 2^-8, absolute error at most 2^-24 below.
+/// `e^x`: `x` in Q16, result in Q24; error at most 1.6e-5 relative plus 2^-24.
 ///
 /// `x` is clamped to `[-17, 17]`: the result lies between one unit (6e-8) and 2.4e7.
 pub fn exp_q24(x_q16: i32) -> u64 {
@@ -29,7 +28,7 @@ pub fn exp_q24(x_q16: i32) -> u64 {
     }
 }
 
-/// `ln(1 + t)` for `t` in `[0, 1]`, both Q24; absolute error at most 3.1e-5.
+/// `ln(1 + t)` for `t` in `[0, 1]`, both Q24; absolute error at most 3.2e-5.
 pub fn ln_1p_q24(t_q24: u32) -> u32 {
     let t = t_q24.min(1 << 24);
     let (low, high) = pair(&LN1P, t >> 18);

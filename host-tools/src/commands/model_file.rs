@@ -145,6 +145,9 @@ pub struct RecordingArgs {
 impl RecordingArgs {
     /// Reads recordings with these settings.
     pub fn load(&self, data: &[PathBuf]) -> miette::Result<Vec<crate::args::Loaded>> {
+        if data.is_empty() {
+            return Ok(Vec::new());
+        }
         crate::args::DataArgs {
             data: data.to_vec(),
             rows: self.rows,

@@ -54,7 +54,7 @@ pub struct QuantizeArgs {
     #[arg(long, value_name = "CORE", default_value = "portable")]
     target: String,
     /// Share of normal windows that may alarm; sets the threshold.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.001)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
     false_alarm_rate: f64,
     /// Fail (exit 1) where the mean score drifts by more than this share.
     #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
