@@ -49,7 +49,7 @@ pub struct Aligned<T: ?Sized>(
 /// Sizes in an arena are rounded up to this many bytes.
 pub const ALIGNMENT: usize = 16;
 
-/// `len` rounded up to the next multiple of [`ALIGNMENT`].
+/// `len` rounded up to the next multiple of [`ALIGNMENT`]; lengths here are far below the address space.
 pub const fn align_up(len: usize) -> usize {
-    len.saturating_add(ALIGNMENT - 1) & !(ALIGNMENT - 1)
+    len.wrapping_add(ALIGNMENT - 1) & !(ALIGNMENT - 1)
 }

@@ -60,16 +60,16 @@ global_asm!(
     sadd16  r5, r5, r5
     sadd16  r4, r4, r4
     smlad   r12, r4, r5, r12
-    smlad   r3, r4, r8, r3
-    smlad   r3, r5, r8, r3
+    smlad   r9, r4, r10, r9
+    smlad   r9, r5, r10, r9
     stm     r1!, {{r4, r5}}
     .endm
 
-    @ In: r0 input, r1 columns, r2 length. Out: r0 excess, r1 products, r3 end of the columns; r4 to r8 and r12 lost.
+    @ In: r0 input, r1 columns, r2 length. Out: r0 excess, r1 products, r2 end of the columns; r4 to r7, r9, r10 and r12 lost.
     .macro PICOVAE_PAIR_WIDEN
-    movs    r3, #0
+    mov     r9, #0
     mov     r12, #0
-    mov     r8, #0x00010001
+    mov     r10, #-1
     subs    r2, #8
     blt     22f
 21:
@@ -89,18 +89,19 @@ global_asm!(
     sadd16  r4, r4, r5
     sadd16  r6, r6, r7
     sadd16  r4, r4, r6
-    smlad   r3, r4, r8, r3
+    smlad   r9, r4, r10, r9
     subs    r2, #8
     bge     21b
 22:
-    adds    r2, #4
+    adds    r2, #8
+    beq     24f
+    cmp     r2, #4
     blt     23f
     ldr     r4, [r0], #4
     PICOVAE_PAIR_WIDEN_WORD
     subs    r2, #4
-23:
-    adds    r2, #4
     beq     24f
+23:
     ldrb    r4, [r0]
     cmp     r2, #2
     itt     ge
@@ -111,15 +112,14 @@ global_asm!(
     orrgt   r4, r4, r5, lsl #16
     PICOVAE_PAIR_WIDEN_WORD
 24:
-    lsls    r0, r3, #7
-    rsbs    r0, r0, #0
-    mov     r3, r1
+    lsl     r0, r9, #7
+    mov     r2, r1
     mov     r1, r12
     .endm
 
     .macro PICOVAE_PAIR_STEP
     ldm     r8!, {{r4, r5, r6, r7}}
-    ldm     r9!, {{r10, r11}}
+    ldm     r12!, {{r10, r11}}
     smlad   r0, r4, r10, r0
     smlad   r0, r5, r11, r0
     sxtab16 r4, r11, r4, ror #8
@@ -176,20 +176,17 @@ picovae_end_\name:
     .thumb_func
 picovae_layer:
     push    {{r4-r11, lr}}
-    mov     r9, r1
-    mov     r10, r3
+    mov     r8, r3
+    mov     r3, r1
     PICOVAE_PAIR_WIDEN
-    mov     r2, r9
-    sub     r4, r2, r3
+    sub     r4, r3, r2
     and     r4, r4, #120
     add     r4, r4, r4, lsl #1
-    adr     r12, 2f
+    adr.w   r12, 2f + 1
     add     r4, r12, r4, lsl #1
-    adds    r4, #1
     ldrd    r5, r6, [sp, #36]
     ldrd    r7, lr, [sp, #44]
     push    {{r0-r7}}
-    mov     r8, r10
 1:
     ldm     r8!, {{r0-r3}}
     ldm     sp, {{r4, r5, r9, r12}}

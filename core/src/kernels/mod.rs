@@ -34,7 +34,8 @@ mod packed;
 use portable as backend;
 
 #[cfg(any(kernels = "portable", kernels = "x86"))]
-use backend as path;
+#[path = "unprepared.rs"]
+mod path;
 #[cfg(not(any(kernels = "portable", kernels = "x86")))]
 use packed as path;
 
@@ -73,6 +74,29 @@ impl OutputBuffer<'_> {
     }
 }
 
+/// A number a layer writes.
+pub(crate) trait Element: Sized {
+    /// Whether it is an int16.
+    #[cfg_attr(any(kernels = "portable", kernels = "x86"), allow(dead_code))]
+    const WIDE: bool;
+    /// A buffer of it.
+    fn buffer(out: &mut [Self]) -> OutputBuffer<'_>;
+}
+
+impl Element for i8 {
+    const WIDE: bool = false;
+    fn buffer(out: &mut [Self]) -> OutputBuffer<'_> {
+        OutputBuffer::Int8(out)
+    }
+}
+
+impl Element for i16 {
+    const WIDE: bool = true;
+    fn buffer(out: &mut [Self]) -> OutputBuffer<'_> {
+        OutputBuffer::Int16(out)
+    }
+}
+
 /// Scratch bytes any backend may use for `layer`: the input widened to 16 bits.
 ///
 /// It is the same on every target, so that the blob's arena length is.
@@ -100,7 +124,11 @@ pub fn run(
 ) {
     match &layer.operator {
         Operator::FullyConnected(matrix) => {
-            product(matrix, &layer.output, rounding, input, scratch, &mut out);
+            let output = &layer.output;
+            match &mut out {
+                OutputBuffer::Int8(out) => product(matrix, output, rounding, input, scratch, out),
+                OutputBuffer::Int16(out) => product(matrix, output, rounding, input, scratch, out),
+            }
         }
         _ => run_windowed(layer, rounding, input, scratch, &mut out),
     }
@@ -117,12 +145,22 @@ fn run_windowed(
 ) {
     let output = &layer.output;
     match &layer.operator {
-        Operator::Convolution(geometry, matrix) => {
-            windows::convolution(geometry, matrix, output, rounding, input, scratch, out);
-        }
-        Operator::TransposedConvolution(phases) => {
-            windows::transposed_convolution(phases, output, rounding, input, scratch, out);
-        }
+        Operator::Convolution(geometry, matrix) => match out {
+            OutputBuffer::Int8(out) => {
+                windows::convolution(geometry, matrix, output, rounding, input, scratch, out);
+            }
+            OutputBuffer::Int16(out) => {
+                windows::convolution(geometry, matrix, output, rounding, input, scratch, out);
+            }
+        },
+        Operator::TransposedConvolution(phases) => match out {
+            OutputBuffer::Int8(out) => {
+                windows::transposed_convolution(phases, output, rounding, input, scratch, out);
+            }
+            OutputBuffer::Int16(out) => {
+                windows::transposed_convolution(phases, output, rounding, input, scratch, out);
+            }
+        },
         Operator::DepthwiseConvolution(geometry, matrix) => {
             windows::depthwise_convolution(geometry, matrix, output, rounding, input, out);
         }
@@ -133,17 +171,17 @@ fn run_windowed(
 }
 
 /// One matrix by one vector, on the backend where it can.
-#[inline]
-fn product(
+#[inline(always)]
+fn product<T: Element>(
     matrix: &Matrix<'_>,
     output: &Output<'_>,
     rounding: Rounding,
     input: &[i8],
     scratch: &mut [u8],
-    out: &mut OutputBuffer<'_>,
+    out: &mut [T],
 ) {
     if !path::product(matrix, output, rounding, input, scratch, out) {
-        fall_back(matrix, output, rounding, input, out);
+        fall_back(matrix, output, rounding, input, &mut T::buffer(out));
     }
 }
 

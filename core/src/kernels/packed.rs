@@ -4,9 +4,11 @@
 //! short ends cannot: rows that are no multiple of four and shifts to the left.
 #![allow(unsafe_code)]
 
+use core::marker::PhantomData;
+
 pub(super) use super::backend::is_readable;
 use super::backend::{PACKING, layer, scratch_bytes};
-use super::{OutputBuffer, finish, write};
+use super::{Element, OutputBuffer, finish, write};
 use crate::fixed::Rounding;
 use crate::model::packing::GROUP;
 use crate::model::wire::flags;
@@ -44,66 +46,123 @@ unsafe extern "C" {
 /// Rows whose sums the general way holds at a time.
 const CHUNK: usize = 8 * GROUP;
 
+/// A matrix whose checks are done: what a convolution repeats at every position.
+pub(super) struct Prepared<'p, T> {
+    matrix: &'p Matrix<'p>,
+    output: &'p Output<'p>,
+    rounding: Rounding,
+    /// Long enough and aligned.
+    scratch: &'p mut [u8],
+    inputs: usize,
+    outputs: usize,
+    weights: *const u8,
+    layer: Layer,
+    end: End,
+    offset: i32,
+    short: bool,
+    /// What `end` stores.
+    elements: PhantomData<T>,
+}
+
+/// Checks everything but the vectors; `None` where another packing or alignment came.
+#[inline(always)]
+pub(super) fn prepare<'p, T: Element>(
+    matrix: &'p Matrix<'p>,
+    output: &'p Output<'p>,
+    rounding: Rounding,
+    scratch: &'p mut [u8],
+) -> Option<Prepared<'p, T>> {
+    let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
+    let usable = matrix.packing() == PACKING
+        && scratch.len() >= scratch_bytes(inputs)
+        && scratch.as_ptr().addr().is_multiple_of(4)
+        && inputs != 0;
+    if !usable {
+        return None;
+    }
+    let double = rounding == Rounding::Double;
+    let (end, offset): (End, _) = match (*output, T::WIDE) {
+        (Output::Int8 { zero_point, .. }, false) => (
+            if double { picovae_end_int8_double } else { picovae_end_int8_single },
+            2 * i32::from(zero_point) + 1,
+        ),
+        (Output::Int16, true) => {
+            (if double { picovae_end_int16_double } else { picovae_end_int16_single }, 1)
+        }
+        _ => return None,
+    };
+    Some(Prepared {
+        layer: layer(inputs, scratch.len()),
+        short: matrix.flags() & flags::RIGHT_SHIFTS != 0 && outputs.is_multiple_of(GROUP),
+        weights: matrix.weights().as_ptr(),
+        matrix,
+        output,
+        rounding,
+        scratch,
+        inputs,
+        outputs,
+        end,
+        offset,
+        elements: PhantomData,
+    })
+}
+
+impl<T: Element> Prepared<'_, T> {
+    /// One product; nothing happens if a vector is too short or not readable.
+    #[inline(always)]
+    pub(super) fn run(&mut self, input: &[i8], out: &mut [T]) {
+        if input.len() < self.inputs || out.len() < self.outputs || !is_readable(input) {
+            return;
+        }
+        if !self.short {
+            let out = &mut T::buffer(out);
+            return in_parts(self.matrix, self.output, self.rounding, input, self.scratch, out);
+        }
+        let start: *mut T = out.as_mut_ptr();
+        // SAFETY: `input` has `inputs` bytes; `prepare` found `scratch` long enough for this `layer` and aligned;
+        // the matrix has `outputs / 4` groups (the gate checked its length), at least one (again the gate); `out` has
+        // a number of the width that `end` stores for each row.
+        unsafe {
+            (self.layer)(
+                input.as_ptr(),
+                self.scratch.as_mut_ptr(),
+                self.inputs,
+                self.weights,
+                self.end,
+                self.offset,
+                start.wrapping_add(self.outputs).cast(),
+                start.cast(),
+            );
+        }
+    }
+
+    /// The clamp and the table, once for all products of a layer.
+    #[inline(always)]
+    pub(super) fn finish(&self, out: &mut [T]) {
+        if let (true, OutputBuffer::Int8(out)) = (self.short, T::buffer(out)) {
+            finish(self.output, out);
+        }
+    }
+}
+
 /// See [`kernels::product`](super::product); `false` where another packing or alignment came.
-#[inline]
-pub(super) fn product(
+#[inline(always)]
+pub(super) fn product<T: Element>(
     matrix: &Matrix<'_>,
     output: &Output<'_>,
     rounding: Rounding,
     input: &[i8],
     scratch: &mut [u8],
-    out: &mut OutputBuffer<'_>,
+    out: &mut [T],
 ) -> bool {
-    let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
-    let usable = matrix.packing() == PACKING
-        && input.len() >= inputs
-        && scratch.len() >= scratch_bytes(inputs)
-        && scratch.as_ptr().addr().is_multiple_of(4)
-        && is_readable(input)
-        && out.len() >= outputs
-        && inputs != 0;
-    if !usable {
+    if !is_readable(input) {
         return false;
     }
-    if matrix.flags & flags::RIGHT_SHIFTS == 0 || !outputs.is_multiple_of(GROUP) {
-        in_parts(matrix, output, rounding, input, scratch, out);
-        return true;
-    }
-    let double = rounding == Rounding::Double;
-    let (end, offset, start, len): (End, _, *mut u8, _) = match (&mut *out, output) {
-        (OutputBuffer::Int8(out), &Output::Int8 { zero_point, .. }) => (
-            if double { picovae_end_int8_double } else { picovae_end_int8_single },
-            2 * i32::from(zero_point) + 1,
-            out.as_mut_ptr().cast(),
-            outputs,
-        ),
-        (OutputBuffer::Int16(out), _) => (
-            if double { picovae_end_int16_double } else { picovae_end_int16_single },
-            1,
-            out.as_mut_ptr().cast(),
-            2 * outputs,
-        ),
-        (OutputBuffer::Int8(_), Output::Int16) => return true,
+    let Some(mut prepared) = prepare(matrix, output, rounding, scratch) else {
+        return false;
     };
-    let weights = matrix.weights().as_ptr();
-    let out_end = start.wrapping_add(len);
-    // SAFETY: `input` has `inputs` bytes and `scratch` enough, both aligned as the backend wants them; the
-    // matrix has `outputs / 4` groups (the gate checked its length), `out` a number for each row.
-    unsafe {
-        layer(inputs, scratch.len())(
-            input.as_ptr(),
-            scratch.as_mut_ptr(),
-            inputs,
-            weights,
-            end,
-            offset,
-            out_end,
-            start,
-        );
-    }
-    if let OutputBuffer::Int8(out) = out {
-        finish(output, out.get_mut(..outputs).unwrap_or_default());
-    }
+    prepared.run(input, out);
+    prepared.finish(out);
     true
 }
 

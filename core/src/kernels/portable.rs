@@ -10,13 +10,6 @@ pub(super) const NAME: &str = "portable";
 #[cfg(kernels = "portable")]
 pub(super) const PACKING: u8 = packing::ROW_MAJOR;
 
-/// Bytes may lie anywhere.
-#[cfg(kernels = "portable")]
-#[inline]
-pub(super) fn is_readable(_: &[i8]) -> bool {
-    true
-}
-
 /// Everything is left to the functions below.
 #[cfg(kernels = "portable")]
 pub(super) fn product(

@@ -5,17 +5,10 @@
 //! first. Called by [`run`](super::run) for every backend; the products in it are
 //! the backend's.
 
-use super::{OutputBuffer, path, product};
+use super::{Element, OutputBuffer, fall_back, path};
 use crate::arena::align_up;
 use crate::fixed::Rounding;
-use crate::model::{Geometry, Matrix, Output, Phases};
-
-/// Where a window begins and how many taps it has.
-#[derive(Clone, Copy)]
-struct Window {
-    start: [i32; 2],
-    taps: [i32; 2],
-}
+use crate::model::{Axis, Geometry, Matrix, Output, Phases};
 
 /// `out[l][w][o] = requantize(bias[o] + sum(weights[o][kl][kw][c] * in[l*s+kl-p][w*s+kw-p][c]))`.
 ///
@@ -27,23 +20,25 @@ struct Window {
 ///
 /// Scratch: one window as int8, then what a product needs. Infallible: the gate
 /// proved shapes and sums. Source: Jacob et al. 2018; TFLite `CONV_2D`.
-pub(super) fn convolution(
+pub(super) fn convolution<T: Element>(
     geometry: &Geometry<'_>,
     matrix: &Matrix<'_>,
     output: &Output<'_>,
     rounding: Rounding,
     input: &[i8],
     scratch: &mut [u8],
-    out: &mut OutputBuffer<'_>,
+    out: &mut [T],
 ) {
-    let (length, width) = (geometry.length(), geometry.width());
-    let taps = [length.kernel, width.kernel];
-    let mut cells = Cells { output, rounding, geometry, input, scratch, out, at: 0 };
-    for l in 0..length.output {
-        for w in 0..width.output {
-            cells.write(matrix, Window { start: [length.start(l), width.start(w)], taps });
-        }
-    }
+    let strip = |axis: Axis| Strip {
+        out: 0,
+        out_step: 1,
+        outputs: axis.output,
+        start: -axis.padding,
+        start_step: axis.stride,
+        taps: axis.kernel,
+    };
+    let strips = [strip(geometry.length()), strip(geometry.width())];
+    positions(geometry, matrix, strips, output, rounding, input, scratch, out);
 }
 
 /// `out[t][o] = requantize(bias[o] + sum(weights[o][k][c] * in[i][c]))` over `i * stride + k - padding = t`.
@@ -57,92 +52,136 @@ pub(super) fn convolution(
 /// Polyphase: outputs of a phase are an ordinary convolution with that phase's taps, so
 /// no inserted zero is multiplied. Scratch as [`convolution`]. Infallible, as above.
 /// Source: TFLite `TRANSPOSE_CONV`; Dumoulin and Visin 2016, section 4.
-pub(super) fn transposed_convolution(
+pub(super) fn transposed_convolution<T: Element>(
     phases: &Phases<'_>,
     output: &Output<'_>,
     rounding: Rounding,
     input: &[i8],
     scratch: &mut [u8],
-    out: &mut OutputBuffer<'_>,
+    out: &mut [T],
 ) {
     let geometry = &phases.geometry();
+    // The outputs of a phase, `stride` apart; their windows move on by one input.
+    let strip = |axis: Axis, phase: i32| {
+        let out = (phase - axis.padding).rem_euclid(axis.stride.max(1));
+        Strip {
+            out,
+            out_step: axis.stride,
+            outputs: axis.output,
+            start: axis.first_input(out),
+            start_step: 1,
+            taps: axis.taps(phase),
+        }
+    };
     let (length, width) = (geometry.length(), geometry.width());
-    let mut cells = Cells { output, rounding, geometry, input, scratch, out, at: 0 };
-    for l in 0..length.output {
-        let (phase_l, start_l) = length.phase(l);
-        for w in 0..width.output {
-            let (phase_w, start_w) = width.phase(w);
-            let Some(matrix) = phases.matrix(phase_l, phase_w) else {
-                return;
-            };
-            let taps = [length.taps(phase_l), width.taps(phase_w)];
-            cells.write(&matrix, Window { start: [start_l, start_w], taps });
+    for l in 0..length.stride {
+        for w in 0..width.stride {
+            let Some(matrix) = phases.matrix(l, w) else { return };
+            let strips = [strip(length, l), strip(width, w)];
+            positions(geometry, &matrix, strips, output, rounding, input, scratch, out);
         }
     }
 }
 
-/// The outputs of one position after the other.
-struct Cells<'k, 'b> {
-    output: &'k Output<'k>,
+/// Outputs along one axis that share a matrix, and where their windows begin.
+#[derive(Clone, Copy)]
+struct Strip {
+    /// First output, and the way to the next.
+    out: i32,
+    out_step: i32,
+    /// Outputs of the whole axis.
+    outputs: i32,
+    /// First input of the first output's window, and the way to the next one's.
+    start: i32,
+    start_step: i32,
+    taps: i32,
+}
+
+/// All products of a matrix with the windows of two strips, length and width.
+#[allow(clippy::too_many_arguments)]
+fn positions<T: Element>(
+    geometry: &Geometry<'_>,
+    matrix: &Matrix<'_>,
+    [length, width]: [Strip; 2],
+    output: &Output<'_>,
     rounding: Rounding,
-    geometry: &'k Geometry<'k>,
-    input: &'k [i8],
-    scratch: &'k mut [u8],
-    out: &'k mut OutputBuffer<'b>,
-    at: usize,
-}
-
-impl Cells<'_, '_> {
-    #[inline]
-    fn write(&mut self, matrix: &Matrix<'_>, window: Window) {
-        let (at, end) = (self.at, self.at + matrix.outputs());
-        self.at = end;
-        let mut cell = match self.out {
-            OutputBuffer::Int8(out) => {
-                let Some(out) = out.get_mut(at..end) else { return };
-                OutputBuffer::Int8(out)
+    input: &[i8],
+    scratch: &mut [u8],
+    out: &mut [T],
+) {
+    let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
+    let out = out.get_mut(..geometry.output_len()).unwrap_or_default();
+    let channels = geometry.in_channels() as i32;
+    let Some((patch, scratch)) = scratch.split_at_mut_checked(align_up(inputs)) else {
+        return;
+    };
+    let patch: &mut [i8] = bytemuck::cast_slice_mut(patch);
+    let mut prepared = path::prepare(matrix, output, rounding, scratch);
+    let mut multiply = |window: &[i8], cell: &mut [T]| match &mut prepared {
+        Some(prepared) => prepared.run(window, cell),
+        None => fall_back(matrix, output, rounding, window, &mut T::buffer(cell)),
+    };
+    let taps = [length.taps, width.taps];
+    if geometry.width().input == 1 && width.taps == 1 && width.start == 0 && width.outputs == 1 {
+        // 1-D: a window inside the input is one run of it.
+        let (at_step, from_step) =
+            (length.out_step as usize * outputs, (length.start_step * channels) as usize);
+        let mut at = length.out as usize * outputs;
+        // A negative start wraps to where `get` finds nothing.
+        let mut from = (length.start * channels) as usize;
+        let mut start = length.start;
+        while let Some(cell) = out.get_mut(at..at + outputs) {
+            match input.get(from..from.wrapping_add(inputs)) {
+                Some(run) if path::is_readable(run) => multiply(run, cell),
+                _ => {
+                    gather(geometry, input, [start, 0], taps, patch);
+                    multiply(patch.get(..inputs).unwrap_or(&[]), cell);
+                }
             }
-            OutputBuffer::Int16(out) => {
-                let Some(out) = out.get_mut(at..end) else { return };
-                OutputBuffer::Int16(out)
-            }
-        };
-        if let Some(run) = in_place(self.geometry, self.input, window)
-            && path::is_readable(run)
-        {
-            product(matrix, self.output, self.rounding, run, self.scratch, &mut cell);
-            return;
+            (at, from, start) =
+                (at + at_step, from.wrapping_add(from_step), start + length.start_step);
         }
-        let Some((patch, rest)) = self.scratch.split_at_mut_checked(align_up(matrix.inputs()))
-        else {
-            return;
-        };
-        let patch: &mut [i8] = bytemuck::cast_slice_mut(patch);
-        gather(self.geometry, self.input, window, patch);
-        let patch = patch.get(..matrix.inputs()).unwrap_or(&[]);
-        product(matrix, self.output, self.rounding, patch, rest, &mut cell);
+    } else {
+        let (mut l, mut start_l) = (length.out, length.start);
+        while l < length.outputs {
+            let (mut w, mut start_w) = (width.out, width.start);
+            while w < width.outputs {
+                let at = (l * width.outputs + w) as usize * outputs;
+                let Some(cell) = out.get_mut(at..at + outputs) else { return };
+                gather(geometry, input, [start_l, start_w], taps, patch);
+                multiply(patch.get(..inputs).unwrap_or(&[]), cell);
+                (w, start_w) = (w + width.out_step, start_w + width.start_step);
+            }
+            (l, start_l) = (l + length.out_step, start_l + length.start_step);
+        }
     }
-}
-
-/// The window as one run of the input, if it is one.
-#[inline]
-fn in_place<'i>(geometry: &Geometry<'_>, input: &'i [i8], window: Window) -> Option<&'i [i8]> {
-    if geometry.width().input != 1 || window.taps[1] != 1 || window.start[1] != 0 {
-        return None;
+    // Transposed: the clamp and the table once for each phase's own outputs.
+    let Some(prepared) = prepared else { return };
+    if length.out_step == 1 && width.out_step == 1 {
+        return prepared.finish(out);
     }
-    let start = usize::try_from(window.start[0]).ok()?;
-    let channels = geometry.in_channels();
-    let len = window.taps[0] as usize;
-    input.get(start * channels..(start + len) * channels)
+    for l in (length.out..length.outputs).step_by(length.out_step.max(1) as usize) {
+        for w in (width.out..width.outputs).step_by(width.out_step.max(1) as usize) {
+            let at = (l * width.outputs + w) as usize * outputs;
+            prepared.finish(out.get_mut(at..at + outputs).unwrap_or_default());
+        }
+    }
 }
 
 /// Copies a window into `patch`, the zero point where it leaves the input.
-fn gather(geometry: &Geometry<'_>, input: &[i8], window: Window, patch: &mut [i8]) {
+#[inline(never)]
+fn gather(
+    geometry: &Geometry<'_>,
+    input: &[i8],
+    start: [i32; 2],
+    taps: [i32; 2],
+    patch: &mut [i8],
+) {
     let channels = geometry.in_channels();
     let (length, width) = (geometry.length().input, geometry.width().input);
     let mut cells = patch.chunks_exact_mut(channels.max(1));
-    for l in window.start[0]..window.start[0] + window.taps[0] {
-        for w in window.start[1]..window.start[1] + window.taps[1] {
+    for l in start[0]..start[0] + taps[0] {
+        for w in start[1]..start[1] + taps[1] {
             let Some(cell) = cells.next() else { return };
             let inside = (0..length).contains(&l) && (0..width).contains(&w);
             let from = (l.max(0) * width + w.max(0)) as usize * channels;

@@ -21,12 +21,6 @@ use crate::model::{Matrix, Output, RowNumbers};
 pub(super) const NAME: &str = "x86";
 pub(super) const PACKING: u8 = packing::ROW_MAJOR;
 
-/// Bytes may lie anywhere.
-#[inline]
-pub(super) fn is_readable(_: &[i8]) -> bool {
-    true
-}
-
 /// Rows that share an activation load.
 const ROWS: usize = 4;
 /// Columns of a vector.

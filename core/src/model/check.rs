@@ -187,7 +187,7 @@ fn check_rows(matrix: &Matrix<'_>, rounding: Rounding, index: u16) -> Result<(),
     let numbers = ModelError::LayerNumbers { layer: index };
     for row in 0..matrix.outputs() {
         let RowNumbers { bias, multiplier, shift } = matrix.numbers(row).ok_or(numbers)?;
-        let short = matrix.flags & flags::RIGHT_SHIFTS != 0;
+        let short = matrix.flags() & flags::RIGHT_SHIFTS != 0;
         if !valid_scale(multiplier, shift) || (short && !(-31..=-1).contains(&shift)) {
             return Err(numbers);
         }

@@ -99,15 +99,15 @@ impl Axis {
         at * self.stride - self.padding
     }
 
-    /// Of a transposed operator: phase of output `at`, and the first input of its window.
+    /// The same of a transposed operator: the lowest input that meets output `at`.
     ///
     /// Output `t` sees input `i` through tap `t + padding - i * stride`. The taps of phase
     /// `(t + padding) mod stride` are stored highest first, so that inputs ascend.
-    pub fn phase(self, at: i32) -> (i32, i32) {
+    pub fn first_input(self, at: i32) -> i32 {
         let shifted = at + self.padding;
         let phase = shifted.checked_rem(self.stride).unwrap_or(0);
         let last = shifted.checked_div(self.stride).unwrap_or(0);
-        (phase, last + 1 - self.taps(phase))
+        last + 1 - self.taps(phase)
     }
 
     /// Taps of a phase of a transposed operator.

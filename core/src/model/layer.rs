@@ -137,7 +137,7 @@ impl<'a> LayerView<'a> {
     pub fn input_len(&self) -> usize {
         match &self.operator {
             Operator::FullyConnected(matrix) => matrix.inputs(),
-            other => other.geometry().map_or(0, |geometry| geometry.input_len()),
+            other => other.elements().0,
         }
     }
 
@@ -146,7 +146,7 @@ impl<'a> LayerView<'a> {
     pub fn output_len(&self) -> usize {
         match &self.operator {
             Operator::FullyConnected(matrix) => matrix.outputs(),
-            other => other.geometry().map_or(0, |geometry| geometry.output_len()),
+            other => other.elements().1,
         }
     }
 
@@ -179,6 +179,13 @@ impl<'a> LayerView<'a> {
 }
 
 impl<'a> Operator<'a> {
+    /// Elements of input and output of a windowed operator.
+    #[cold]
+    #[inline(never)]
+    fn elements(&self) -> (usize, usize) {
+        self.geometry().map_or((0, 0), |geometry| (geometry.input_len(), geometry.output_len()))
+    }
+
     /// Shapes of a windowed operator.
     pub fn geometry(&self) -> Option<Geometry<'a>> {
         match self {

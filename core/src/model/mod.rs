@@ -9,6 +9,7 @@ mod plan;
 pub mod wire;
 
 pub use error::ModelError;
+pub(crate) use geometry::Axis;
 pub use geometry::Geometry;
 pub use layer::{LayerView, Operator, Output};
 pub use packing::{Matrix, Phases, RowNumbers};

@@ -21,13 +21,9 @@ pub struct Matrix<'a> {
     inputs: u16,
     /// Rows.
     outputs: u16,
-    /// Layout of the weights: [`packing`](super::wire::packing).
-    packing: u8,
-    /// [`flags`](super::wire::flags) of the layer.
-    pub(crate) flags: u8,
     /// Packed weights; in every layout but row-major the row numbers lie among them.
     weights: &'a [u8],
-    /// Where the row numbers of a row-major matrix are.
+    /// Packing, flags, and where the row numbers of a row-major matrix are.
     record: &'a LayerRecord,
     payload: &'a [u8],
     /// Rows of earlier phases, whose numbers come first.
@@ -81,8 +77,6 @@ impl<'a> Phases<'a> {
                 let matrix = Matrix {
                     inputs,
                     outputs,
-                    packing: record.packing,
-                    flags: record.flags,
                     weights: weights.get(start..end)?,
                     record,
                     payload: self.payload,
@@ -154,19 +148,18 @@ impl<'a> Matrix<'a> {
         outputs: u16,
     ) -> Option<Self> {
         let weights = record.weights.of(payload)?;
-        let (packing, flags) = (record.packing, record.flags);
-        Some(Self { inputs, outputs, packing, flags, weights, record, payload, first: 0 })
+        Some(Self { inputs, outputs, weights, record, payload, first: 0 })
     }
 
-    /// Whether the bytes have exactly the packing's length and alignment, and all row
-    /// numbers are there. The gate refuses every other matrix; kernels rely on it.
+    /// Whether there are rows, the bytes have exactly the packing's length and alignment, and
+    /// all row numbers are there. The gate refuses every other matrix; kernels rely on it.
     pub(super) fn is_whole(&self) -> bool {
-        let len = matrix_len(self.packing, self.inputs(), self.outputs());
-        let numbers = match self.packing {
+        let len = matrix_len(self.packing(), self.inputs(), self.outputs());
+        let numbers = match self.packing() {
             ROW_MAJOR => self.row_major_numbers().is_some(),
             _ => self.weights.as_ptr().addr().is_multiple_of(ALIGNMENT),
         };
-        numbers && len == Some(self.weights.len())
+        self.outputs != 0 && numbers && len == Some(self.weights.len())
     }
 
     /// Columns.
@@ -202,12 +195,18 @@ impl<'a> Matrix<'a> {
     /// Layout of the weights: [`packing`](super::wire::packing).
     #[inline]
     pub fn packing(&self) -> u8 {
-        self.packing
+        self.record.packing
+    }
+
+    /// [`flags`](super::wire::flags) of the layer.
+    #[inline]
+    pub fn flags(&self) -> u8 {
+        self.record.flags
     }
 
     /// The bytes of the group that holds `row`, and the row's place in it.
     fn group(&self, row: usize) -> Option<(&'a [u8], usize)> {
-        let len = group_len(self.packing, self.inputs())?;
+        let len = group_len(self.packing(), self.inputs())?;
         let start = (row / GROUP).checked_mul(len)?;
         Some((self.weights.get(start..start.checked_add(len)?)?, row % GROUP))
     }
@@ -221,7 +220,7 @@ impl<'a> Matrix<'a> {
         if row >= self.outputs() || column >= self.inputs() {
             return None;
         }
-        if self.packing == ROW_MAJOR {
+        if self.packing() == ROW_MAJOR {
             return self.weights.get(row * self.inputs() + column).map(|&byte| byte as i8);
         }
         self.packed_weight(row, column)
@@ -232,7 +231,7 @@ impl<'a> Matrix<'a> {
         let (group, lane) = self.group(row)?;
         let at = |index: usize| group.get(index).copied();
         let unsigned = |byte: u8| (byte ^ 0x80) as i8;
-        match self.packing {
+        match self.packing() {
             // Step of four columns: words (pair 0: columns 0, 2), (1, 3), then pair 1; low byte unsigned.
             PAIR => {
                 let (step, of_step) = (column / 4, column % 4);
@@ -256,7 +255,7 @@ impl<'a> Matrix<'a> {
     /// Multiplier and shift of `row` without its bias, which takes a whole row to find in some packings.
     #[allow(dead_code)]
     pub(crate) fn scale(&self, row: usize) -> Option<RowNumbers> {
-        if self.packing == ROW_MAJOR {
+        if self.packing() == ROW_MAJOR {
             return self.numbers(row);
         }
         let (group, lane) = self.group(row)?;
@@ -265,7 +264,7 @@ impl<'a> Matrix<'a> {
             Some(i32::from_le_bytes(bytes.try_into().ok()?))
         };
         let words = group.len() / 4;
-        let (multiplier, shift) = if self.packing == INTERLEAVED {
+        let (multiplier, shift) = if self.packing() == INTERLEAVED {
             (word(words - 8 + lane)?, i8::try_from(word(words - 4 + lane)?).ok()?)
         } else {
             (word(words - 5 + lane)?, !*group.get(group.len() - 4 + lane)? as i8)
@@ -278,7 +277,7 @@ impl<'a> Matrix<'a> {
         if row >= self.outputs() {
             return None;
         }
-        if self.packing == ROW_MAJOR {
+        if self.packing() == ROW_MAJOR {
             let (bias, multiplier, shift) = self.row_major_numbers()?;
             return Some(RowNumbers {
                 bias: *bias.get(row)?,
@@ -291,8 +290,8 @@ impl<'a> Matrix<'a> {
             let bytes = group.get(index * 4..index * 4 + 4)?;
             Some(i32::from_le_bytes(bytes.try_into().ok()?))
         };
-        let columns = padded_inputs(self.packing, self.inputs());
-        let bias = match self.packing {
+        let columns = padded_inputs(self.packing(), self.inputs());
+        let bias = match self.packing() {
             PAIR => {
                 // The sum of the upper row starts at 2 * bias - sum(w0 * w1) over its columns' pairs,
                 // that of the lower row at 2 * bias + 512 * (bias of the upper one).

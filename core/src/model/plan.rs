@@ -39,6 +39,8 @@ pub struct Step {
 
 impl Step {
     /// The step of layer `index` of an encoder (`decoder == false`) or decoder of `count` layers.
+    // Inlined, so that an inference does not compute the scratch length it has no use for.
+    #[inline(always)]
     pub fn new(layer: &LayerView<'_>, index: usize, count: usize, decoder: bool) -> Self {
         let reads_work = decoder || index > 0;
         let writes_work = decoder || index + 1 < count;

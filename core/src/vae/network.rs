@@ -27,26 +27,25 @@ pub(super) fn encode(model: &Model<'_>, arena: &mut [u8], trace: &mut impl Trace
     };
     let count = model.encoder_len();
     for index in 0..count {
-        let Some(layer) = model.layer(index) else {
+        let Some(layer) = &model.layer(index) else {
             return;
         };
-        let step = Step::new(&layer, index, count, false);
+        let step = Step::new(layer, index, count, false);
         let Some((input, scratch, output)) = areas(parts.work, step, index % 2 == 0) else {
             return;
         };
         let input: &[i8] = if index == 0 { parts.features } else { signed(input) };
-        let input = input.get(..layer.input_len()).unwrap_or(input);
         if index + 1 == count {
             let Some(head) = parts.head.get_mut(..layer.output_len()) else {
                 return;
             };
-            kernels::run(&layer, model.rounding(), input, scratch, OutputBuffer::Int16(head));
+            kernels::run(layer, model.rounding(), input, scratch, OutputBuffer::Int16(head));
             trace.head(index, head);
         } else {
             let Some(output) = signed_mut(output).get_mut(..layer.output_len()) else {
                 return;
             };
-            kernels::run(&layer, model.rounding(), input, scratch, OutputBuffer::Int8(output));
+            kernels::run(layer, model.rounding(), input, scratch, OutputBuffer::Int8(output));
             trace.layer(index, output);
         }
     }
@@ -84,16 +83,17 @@ pub(super) fn decode(model: &Model<'_>, arena: &mut [u8], trace: &mut impl Trace
     let first = model.encoder_len();
     let count = model.layer_count().saturating_sub(first);
     for index in 0..count {
-        let Some(layer) = model.layer(first + index) else {
+        let Some(layer) = &model.layer(first + index) else {
             return;
         };
-        let step = Step::new(&layer, index, count, true);
+        let step = Step::new(layer, index, count, true);
         let Some((input, scratch, output)) = areas(parts.work, step, index % 2 == 0) else {
             return;
         };
-        let input = signed(input).get(..layer.input_len()).unwrap_or(&[]);
+        // A kernel reads no further than its layer's inputs.
+        let input = signed(input);
         if index == 0 {
-            trace.latent(input);
+            trace.latent(input.get(..layer.input_len()).unwrap_or(&[]));
         }
         if index + 1 == count {
             let Ok(output) = bytemuck::try_cast_slice_mut::<u8, i16>(output) else {
@@ -102,13 +102,13 @@ pub(super) fn decode(model: &Model<'_>, arena: &mut [u8], trace: &mut impl Trace
             let Some(output) = output.get_mut(..layer.output_len()) else {
                 return;
             };
-            kernels::run(&layer, model.rounding(), input, scratch, OutputBuffer::Int16(output));
+            kernels::run(layer, model.rounding(), input, scratch, OutputBuffer::Int16(output));
             trace.head(first + index, output);
         } else {
             let Some(output) = signed_mut(output).get_mut(..layer.output_len()) else {
                 return;
             };
-            kernels::run(&layer, model.rounding(), input, scratch, OutputBuffer::Int8(output));
+            kernels::run(layer, model.rounding(), input, scratch, OutputBuffer::Int8(output));
             trace.layer(first + index, output);
         }
     }
