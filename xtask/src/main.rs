@@ -3,6 +3,7 @@
 //! One file a verb; `setup` installs, `firmware` builds images, `qemu` runs
 //! them, `cli` calls the `picovae` command line.
 
+mod bench;
 mod boards;
 mod cli;
 mod demo;
@@ -32,6 +33,9 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Figures: of the models.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Build every board crate in firmware/boards.
     BuildBoards,
     /// From float weights to blob, a recording with faults, the same scores on an emulated Cortex-M4.
@@ -52,6 +56,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let result = match Args::parse().verb {
+        Verb::Bench(what) => bench::run(&what),
         Verb::BuildBoards => boards::build().map(|()| true),
         Verb::Demo => demo::run(),
         Verb::ImageCheck => image_check::run(),

@@ -1,6 +1,7 @@
 //! Blobs: writing them, and holding them in memory as the device would.
 
 mod blob;
+pub mod pack;
 mod write;
 
 pub use blob::{Blob, BlobError};

@@ -5,6 +5,7 @@ use picovae_core::model::wire::{self, Description, HEADER_LEN, Header, LayerReco
 use picovae_core::{Model, ModelError};
 
 use super::blob::{Blob, BlobError};
+use super::pack::{Rows, for_target, pack};
 use crate::graph::ScoreKind;
 use crate::quantize::{IntLayer, IntLikelihood, IntOutput, Multiplier, QuantizedVae};
 
@@ -72,13 +73,30 @@ impl Payload {
     }
 }
 
-fn layer_record(payload: &mut Payload, layer: &IntLayer) -> LayerRecord {
-    let weights = payload.push(bytemuck::cast_slice(&layer.weights), ALIGNMENT);
-    let bias = payload.push(bytemuck::cast_slice(&layer.bias), 4).offset;
-    let (multiplier, shift) = payload.multipliers(&layer.multiplier);
+fn layer_record(payload: &mut Payload, layer: &IntLayer, packing: u8) -> LayerRecord {
+    let multipliers: Vec<i32> = layer.multiplier.iter().map(|m| m.multiplier).collect();
+    let shifts: Vec<i8> = layer.multiplier.iter().map(|m| m.shift).collect();
+    let packed = pack(
+        packing,
+        &Rows {
+            inputs: layer.inputs,
+            weights: &layer.weights,
+            bias: &layer.bias,
+            multiplier: &multipliers,
+            shift: &shifts,
+        },
+    );
+    let weights = payload.push(&packed.bytes, ALIGNMENT);
+    // A packed section holds its row numbers itself.
+    let (mut bias, mut multiplier, mut shift) = (0, 0, 0);
+    if packed.packing == wire::packing::ROW_MAJOR {
+        bias = payload.push(bytemuck::cast_slice(&layer.bias), 4).offset;
+        (multiplier, shift) = payload.multipliers(&layer.multiplier);
+    }
     let mut record = LayerRecord {
         op: wire::op::FULLY_CONNECTED,
-        packing: wire::packing::ROW_MAJOR,
+        packing: packed.packing,
+        flags: packed.flags,
         input_zero_point: layer.input_zero_point,
         in_shape: [1, 1, layer.inputs as u16],
         out_shape: [1, 1, layer.outputs as u16],
@@ -118,7 +136,7 @@ fn bytes(
 ) -> Result<Vec<u8>, BlobError> {
     let mut payload = Payload::default();
     let records: Vec<LayerRecord> =
-        model.layers.iter().map(|layer| layer_record(&mut payload, layer)).collect();
+        model.layers.iter().map(|layer| layer_record(&mut payload, layer, for_target(target))).collect();
     let layers = payload.push(bytemuck::cast_slice(&records), 4);
     let offset = payload.push(bytemuck::cast_slice(&model.frontend.offset), 4).offset;
     let (multiplier, shift) = payload.multipliers(&model.frontend.multiplier);

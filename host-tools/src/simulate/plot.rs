@@ -57,7 +57,8 @@ fn draw(
     let margin = ((high - low) * 0.08).max(f64::MIN_POSITIVE.max(high.abs() * 1e-6));
     let (low, high) = (low - margin, high + margin);
 
-    let root = BitMapBackend::new(path, SIZE).into_drawing_area();
+    let mut pixels = vec![0u8; 3 * SIZE.0 as usize * SIZE.1 as usize];
+    let root = BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
         .caption(title, ("sans-serif", 22))
@@ -103,6 +104,9 @@ fn draw(
         chart.draw_series([text])?;
     }
     root.present()?;
+    drop(chart);
+    drop(root);
+    image::save_buffer(path, &pixels, SIZE.0, SIZE.1, image::ColorType::Rgb8)?;
     Ok(())
 }
 
