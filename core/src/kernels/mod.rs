@@ -198,7 +198,7 @@ fn fall_back(
 }
 
 /// What an int8 kernel leaves to do behind its saturation to int8: the clamp and the table.
-#[cfg_attr(any(kernels = "portable", kernels = "x86"), allow(dead_code))]
+#[cfg_attr(kernels = "portable", allow(dead_code))]
 #[inline]
 fn finish(output: &Output<'_>, out: &mut [i8]) {
     let &Output::Int8 { min, max, table, .. } = output else {
@@ -209,7 +209,7 @@ fn finish(output: &Output<'_>, out: &mut [i8]) {
     }
 }
 
-#[cfg_attr(any(kernels = "portable", kernels = "x86"), allow(dead_code))]
+#[cfg_attr(kernels = "portable", allow(dead_code))]
 #[inline(never)]
 fn clamp_and_look_up(min: i8, max: i8, table: Option<&[i8; 256]>, out: &mut [i8]) {
     if min != i8::MIN || max != i8::MAX {
