@@ -3,12 +3,14 @@
 //! | operator | `portable` | `armv6m` | `armv7m` | `armv7em` | `mve` | `x86` |
 //! |---|---|---|---|---|---|---|
 //! | fully connected | any packing | `REVERSED` | `CHAIN` | `PAIR` | `INTERLEAVED` | row-major |
+//! | convolution, transposed convolution (1-D, 2-D) | any packing | as above | as above | as above | as above | as above |
+//! | depthwise convolution, max pool, average pool | yes | portable | portable | portable | portable | portable |
 //!
-//! Every operator is a product of a [`Matrix`] and a vector, so a backend
-//! supplies one function, `product`; where it cannot (a packing of another
-//! target, a buffer out of line) it says so and the portable kernel runs.
-//! Results are equal to the bit: sums are proven not to overflow, so their
-//! order is free.
+//! A fully connected layer is the product of a [`Matrix`] and a vector, a
+//! convolution one such product a position, so a backend supplies that product
+//! alone; where it cannot (a packing of another target, a buffer out of line) the
+//! portable kernel runs. Results are equal to the bit: sums are proven not to
+//! overflow, so their order is free. `docs/kernels.md` draws packings and loops.
 
 pub mod portable;
 mod windows;
@@ -130,7 +132,10 @@ pub fn run(
                 OutputBuffer::Int16(out) => product(matrix, output, rounding, input, scratch, out),
             }
         }
-        _ => run_windowed(layer, rounding, input, scratch, &mut out),
+        _ if cfg!(feature = "convolution") => {
+            run_windowed(layer, rounding, input, scratch, &mut out);
+        }
+        _ => {}
     }
 }
 

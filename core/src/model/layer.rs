@@ -55,7 +55,9 @@ pub enum Output<'a> {
 impl<'a> LayerView<'a> {
     /// Resolves a record's sections. Checks sections and known tags, not numbers.
     pub(super) fn new(record: &'a LayerRecord, payload: &'a [u8]) -> Result<Self, Fault> {
-        let known = record.op <= op::AVERAGE_POOL
+        let last =
+            if cfg!(feature = "convolution") { op::AVERAGE_POOL } else { op::FULLY_CONNECTED };
+        let known = record.op <= last
             && packing::is_known(record.packing)
             && match record.output {
                 output::INT8 => true,
@@ -127,7 +129,8 @@ impl<'a> LayerView<'a> {
                 let [.., outputs] = record.out_shape;
                 Operator::FullyConnected(Matrix::new(record, payload, inputs, outputs)?)
             }
-            _ => windowed(record, payload)?,
+            _ if cfg!(feature = "convolution") => windowed(record, payload)?,
+            _ => return None,
         };
         Some(Self { operator, output })
     }

@@ -199,3 +199,60 @@ fn interleaved(group: &Group, bytes: &mut Vec<u8>) {
     words(&group.multiplier, bytes);
     words(&group.shift.map(i32::from), bytes);
 }
+
+/// The matrices of a transposed convolution, one a phase of the strides (width innermost), each
+/// `[out][taps of the phase, highest first][channels]`, from `weights[out][kernel length][kernel width][channels]`.
+///
+/// The record's section holds them packed one after the other, each at a multiple of 16 bytes, and as
+/// many row numbers as phases times outputs. The bias of a phase folds in the zero point times
+/// the sum of that phase's weights only: taps of other phases meet inserted zeros.
+pub fn transposed_phases(
+    weights: &[i8],
+    kernel: [usize; 2],
+    channels: usize,
+    stride: [usize; 2],
+) -> Vec<Vec<i8>> {
+    let row = kernel[0] * kernel[1] * channels;
+    let phases = (0..stride[0]).flat_map(|l| (0..stride[1]).map(move |w| [l, w]));
+    let taps = |axis: usize, phase: usize| (phase..kernel[axis]).step_by(stride[axis]).rev();
+    phases
+        .map(|[l, w]| {
+            let mut phase = Vec::new();
+            for row in weights.chunks_exact(row.max(1)) {
+                for (a, b) in taps(0, l).flat_map(|a| taps(1, w).map(move |b| (a, b))) {
+                    let start = (a * kernel[1] + b) * channels;
+                    phase.extend_from_slice(&row[start..start + channels]);
+                }
+            }
+            phase
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_hold_every_second_tap_highest_first() {
+        // One output, five taps, two channels.
+        let weights = [10, 11, 20, 21, 30, 31, 40, 41, 50, 51];
+        let phases = transposed_phases(&weights, [5, 1], 2, [2, 1]);
+        assert_eq!(phases, [vec![50, 51, 30, 31, 10, 11], vec![40, 41, 20, 21]]);
+    }
+
+    #[test]
+    fn a_layer_whose_doubled_sums_could_overflow_stays_row_major() {
+        let rows = Rows {
+            inputs: 1,
+            weights: &[1],
+            bias: &[1 << 30],
+            multiplier: &[1 << 30],
+            shift: &[-1],
+        };
+        assert_eq!(pack(packing::PAIR, &rows).packing, packing::ROW_MAJOR);
+        let rows = Rows { bias: &[5], ..rows };
+        let packed = pack(packing::PAIR, &rows);
+        assert_eq!((packed.packing, packed.bytes.len()), (packing::PAIR, 4 * 4 + 36));
+    }
+}
