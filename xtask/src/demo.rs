@@ -35,14 +35,12 @@ struct Recording {
 struct Scenario {
     /// Said at the start.
     story: &'static str,
-    /// Windows to calibrate the quantizer and the threshold on.
-    calibrate: Recording,
-    /// Rows of the calibration recording, those the model was trained on.
-    calibrate_rows: Option<&'static str>,
     /// Judged: normal first, then faults.
     recordings: Vec<Recording>,
-    /// Rows of the judged recordings that are held out.
-    rows: Option<&'static str>,
+    /// Rows of the normal recording to calibrate the quantizer and the threshold on.
+    calibrate: &'static str,
+    /// Rows of every recording to judge.
+    judge: &'static str,
 }
 
 /// One line of the scores CSV.
@@ -65,11 +63,8 @@ pub fn run() -> Result<bool> {
     let raw = folder.join("windows.i16");
     let plot = folder.join("score.png");
     let csv = folder.join("scores.csv");
-    let host: Simulated = simulate(&cli, &blob, &scenario, |command| {
-        for (option, path) in [("--raw", &raw), ("--plot", &plot), ("--scores", &csv)] {
-            command.extend([PathBuf::from(option), path.clone()]);
-        }
-    })?;
+    let files = [("--raw", raw.as_path()), ("--plot", &plot), ("--scores", &csv)];
+    let host = simulate(&cli, &blob, &scenario.recordings, scenario.judge, &files)?;
     let scores = read_scores(&csv)?;
     if scores.len() != host.windows {
         bail!("{} rows in {} for {} windows", scores.len(), csv.display(), host.windows);
@@ -108,51 +103,52 @@ pub fn run() -> Result<bool> {
     Ok(agree)
 }
 
-/// The fan if its recording is there, else a simulated machine.
+/// The fan if its recordings are there, else a simulated machine.
 fn scenario(cli: &Cli, folder: &Path) -> Result<Scenario> {
-    let fan = |name: &str| shell::data().join("fan_accel").join(name);
-    let (normal, coin) = (fan("fan_0_low_0_weight.npy"), fan("fan_0_low_1_weight.npy"));
-    if normal.is_file() && coin.is_file() {
+    let fan =
+        |label, name: &str| Recording { label, path: shell::data().join("fan_accel").join(name) };
+    let real = vec![
+        fan("normal, held out", "fan_0_low_0_weight.npy"),
+        fan("coin on a blade", "fan_0_low_1_weight.npy"),
+        fan("wrong speed", "fan_0_med_0_weight.npy"),
+    ];
+    if real.iter().all(|recording| recording.path.is_file()) {
         return Ok(Scenario {
-            story: "real recording: a ceiling fan at low speed, then with a coin on a blade",
-            calibrate: Recording { label: "normal", path: normal.clone() },
-            calibrate_rows: Some("0..400"),
-            recordings: vec![
-                Recording { label: "normal, held out", path: normal },
-                Recording { label: "coin on a blade", path: coin },
-            ],
-            rows: Some("400..580"),
+            story: "real recordings: a ceiling fan at low speed, then with a coin on a blade, \
+                    then at medium speed",
+            recordings: real,
+            calibrate: "0..400",
+            judge: "400..580",
         });
     }
-    let synth = |label, fault: &str, seed: &str, windows: &str| {
-        let path = folder.join(format!("{fault}-{seed}.npy"));
+    // One seed is one machine: the faults come to the machine that was calibrated on.
+    let synth = |label, fault: &str| {
+        let path = folder.join(format!("synth-{fault}.npy"));
         let text = path.display().to_string();
-        let options = ["--fault", fault, "--seed", seed, "--windows", windows];
+        let options = ["--fault", fault, "--seed", "1", "--windows", "520"];
         cli.run(["synth", &text].into_iter().chain(options))?;
         anyhow::Ok(Recording { label, path })
     };
     Ok(Scenario {
         story: "NO REAL DATA: a simulated rotating machine (`picovae synth`), then with an \
                 imbalance, then with a bearing fault",
-        calibrate: synth("normal", "none", "1", "400")?,
-        calibrate_rows: None,
         recordings: vec![
-            synth("normal", "none", "2", "120")?,
-            synth("imbalance", "imbalance", "3", "120")?,
-            synth("bearing fault", "bearing", "4", "120")?,
+            synth("normal, held out", "none")?,
+            synth("imbalance", "imbalance")?,
+            synth("bearing fault", "bearing")?,
         ],
-        rows: None,
+        calibrate: "0..400",
+        judge: "400..520",
     })
 }
 
 fn quantize(cli: &Cli, scenario: &Scenario, folder: &Path) -> Result<PathBuf> {
     let float = shell::root().join("models").join(MODEL).join(format!("{MODEL}.safetensors"));
     let blob = folder.join(format!("{MODEL}.pvae"));
-    let mut command = vec!["quantize".into(), float.clone(), "--calibrate".into()];
-    command.push(scenario.calibrate.path.clone());
-    if let Some(rows) = scenario.calibrate_rows {
-        command.extend(["--rows".into(), rows.into()]);
-    }
+    let normal = scenario.recordings.first().context("a scenario has a normal recording")?;
+    let mut command = vec![PathBuf::from("quantize"), float.clone()];
+    command.extend(["--calibrate".into(), normal.path.clone()]);
+    command.extend(["--rows".into(), scenario.calibrate.into()]);
     command.extend(["-o".into(), blob.clone()]);
     cli.run(command)?;
     let len = |path: &Path| {
@@ -162,29 +158,18 @@ fn quantize(cli: &Cli, scenario: &Scenario, folder: &Path) -> Result<PathBuf> {
     Ok(blob)
 }
 
-fn simulate(
+/// Simulates the rows to judge of some recordings, one after the other.
+fn simulate<'a>(
     cli: &Cli,
     blob: &Path,
-    scenario: &Scenario,
-    more: impl FnOnce(&mut Vec<PathBuf>),
-) -> Result<Simulated> {
-    let all: Vec<_> = scenario.recordings.iter().collect();
-    simulate_some(cli, blob, &all, scenario.rows, more)
-}
-
-fn simulate_some(
-    cli: &Cli,
-    blob: &Path,
-    recordings: &[&Recording],
-    rows: Option<&str>,
-    more: impl FnOnce(&mut Vec<PathBuf>),
+    recordings: impl IntoIterator<Item = &'a Recording>,
+    rows: &str,
+    more: &[(&str, &Path)],
 ) -> Result<Simulated> {
     let mut command = vec![PathBuf::from("simulate"), blob.to_path_buf()];
-    command.extend(recordings.iter().map(|recording| recording.path.clone()));
-    if let Some(rows) = rows {
-        command.extend(["--rows".into(), rows.into()]);
-    }
-    more(&mut command);
+    command.extend(recordings.into_iter().map(|recording| recording.path.clone()));
+    command.extend(["--rows".into(), rows.into()]);
+    command.extend(more.iter().flat_map(|&(option, path)| [option.into(), path.to_path_buf()]));
     cli.json(command)
 }
 
@@ -226,7 +211,7 @@ fn table(
     let mut start = 0;
     let mut summary = Vec::new();
     for recording in &scenario.recordings {
-        let windows = simulate_some(cli, blob, &[recording], scenario.rows, |_| ())?.windows;
+        let windows = simulate(cli, blob, [recording], scenario.judge, &[])?.windows;
         let end = (start + windows).min(scores.len());
         let own = &scores[start..end];
         for index in (0..own.len()).step_by(own.len().div_ceil(SHOWN).max(1)) {
