@@ -132,12 +132,11 @@ global_asm!(
     smlad   r3, r6, r7, r3
     .endm
 
-    .macro PICOVAE_PAIR_ROW acc, multiplier, high, width
-    \high   \acc, \acc, \multiplier
+    .macro PICOVAE_PAIR_ROW acc, shift, high, width
     .ifc \high, smmulr
     add     \acc, \acc, \acc, asr #31
     .endif
-    asr     \acc, \acc, r9
+    asr     \acc, \acc, \shift
     add     \acc, \acc, r11
     ssat    \acc, #\width, \acc, asr #1
     .endm
@@ -148,16 +147,18 @@ global_asm!(
     .type picovae_end_\name, %function
     .thumb_func
 picovae_end_\name:
+    ldm     r8!, {{r4, r5, r6, r7}}
     sub     r0, r0, r1, lsl #8
     sub     r2, r2, r3, lsl #8
-    ldm     r8!, {{r4, r5, r6, r7, r9}}
-    ldrd    r11, r12, [sp, #24]
+    \high   r0, r0, r4
+    \high   r1, r1, r5
+    \high   r2, r2, r6
+    \high   r3, r3, r7
+    ldm     r8!, {{r4, r5, r6, r7}}
+    ldrd    r11, r12, [sp, #60]
     PICOVAE_PAIR_ROW r0, r4, \high, \width
-    lsr     r9, r9, #8
     PICOVAE_PAIR_ROW r1, r5, \high, \width
-    lsr     r9, r9, #8
     PICOVAE_PAIR_ROW r2, r6, \high, \width
-    lsr     r9, r9, #8
     PICOVAE_PAIR_ROW r3, r7, \high, \width
     \store  r0, [lr], #\size
     \store  r1, [lr], #\size
@@ -165,10 +166,12 @@ picovae_end_\name:
     \store  r3, [lr], #\size
     cmp     lr, r12
     bne     1b
-    add     sp, sp, #32
+    add     sp, sp, #20
     pop     {{r4-r11, pc}}
     .endm
 
+    @ Frame: 0 excess, 4 products, 8 activations, 12 their end, 16 entry of the loop,
+    @ 20 saved registers, 56 end routine, 60 offset, 64 out_end, 68 out.
     .section .text.picovae_layer, "ax", %progbits
     .p2align 2
     .global picovae_layer
@@ -184,9 +187,8 @@ picovae_layer:
     add     r4, r4, r4, lsl #1
     adr.w   r12, 2f + 1
     add     r4, r12, r4, lsl #1
-    ldrd    r5, r6, [sp, #36]
-    ldrd    r7, lr, [sp, #44]
-    push    {{r0-r7}}
+    ldr     lr, [sp, #48]
+    push    {{r0-r4}}
 1:
     ldm     r8!, {{r0-r3}}
     ldm     sp, {{r4, r5, r9, r12}}
@@ -202,7 +204,7 @@ picovae_layer:
     .endr
     cmp     r9, r12
     bne     2b
-    ldr     pc, [sp, #20]
+    ldr     pc, [sp, #56]
 
     PICOVAE_PAIR_EPILOGUE int8_double, smmulr, 8, strb, 1
     PICOVAE_PAIR_EPILOGUE int8_single, smmul, 8, strb, 1
@@ -219,12 +221,12 @@ picovae_end_raw:
     asrs    r1, r1, #1
     asrs    r2, r2, #1
     asrs    r3, r3, #1
-    ldr     r12, [sp, #28]
+    ldr     r12, [sp, #64]
     stm     lr!, {{r0-r3}}
-    add     r8, r8, #20
+    add     r8, r8, #32
     cmp     lr, r12
     bne     1b
-    add     sp, sp, #32
+    add     sp, sp, #20
     pop     {{r4-r11, pc}}
     .text
     .purgem PICOVAE_PAIR_WIDEN

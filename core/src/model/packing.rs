@@ -123,8 +123,8 @@ pub const fn group_len(packing: u8, inputs: usize) -> Option<usize> {
     let weights = padded_inputs(packing, inputs) * GROUP;
     match packing {
         // Sums, weights, multipliers, shifts (one byte or one word a row).
-        PAIR | CHAIN | REVERSED => Some(weights + 36),
-        INTERLEAVED => Some(weights + 48),
+        CHAIN | REVERSED => Some(weights + 36),
+        PAIR | INTERLEAVED => Some(weights + 48),
         _ => None,
     }
 }
@@ -264,11 +264,15 @@ impl<'a> Matrix<'a> {
             Some(i32::from_le_bytes(bytes.try_into().ok()?))
         };
         let words = group.len() / 4;
-        let (multiplier, shift) = if self.packing() == INTERLEAVED {
-            (word(words - 8 + lane)?, i8::try_from(word(words - 4 + lane)?).ok()?)
-        } else {
-            (word(words - 5 + lane)?, !*group.get(group.len() - 4 + lane)? as i8)
+        let (multiplier, shift) = match self.packing() {
+            INTERLEAVED => (word(words - 8 + lane)?, word(words - 4 + lane)?),
+            PAIR => (word(words - 8 + lane)?, !word(words - 4 + lane)?),
+            _ => {
+                let byte = *group.get(group.len() - 4 + lane)?;
+                (word(words - 5 + lane)?, i32::from(!byte as i8))
+            }
         };
+        let shift = i8::try_from(shift).ok()?;
         Some(RowNumbers { bias: 0, multiplier, shift })
     }
 

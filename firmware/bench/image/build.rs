@@ -36,6 +36,9 @@ fn main() {
     let every = if core == "m55" { 3 } else { 1 };
     let suite: Vec<Net> = bench_gen::conformance().into_iter().step_by(every).collect();
     nets(&mut source, out, "CONFORMANCE", &suite, &[packing]);
+    // A megabyte of weights: too much for the M55 machine.
+    let article = if core == "m55" { Vec::new() } else { vec![bench_gen::article()] };
+    nets(&mut source, out, "ARTICLE", &article, &[packing]);
     let convolutions = bench_gen::convolutions();
     nets(&mut source, out, "CONVOLUTIONS", &convolutions, &[packing]);
     // A few in every packing: any target must read any blob.
@@ -44,7 +47,7 @@ fn main() {
     let checked = if core == "m55" { "" } else { "BENCHMARKS, " };
     let _ = writeln!(
         source,
-        "pub static CHECKED: &[&[Net]] = &[{checked}CONVOLUTIONS, CONFORMANCE, FOREIGN];"
+        "pub static CHECKED: &[&[Net]] = &[{checked}ARTICLE, CONVOLUTIONS, CONFORMANCE, FOREIGN];"
     );
     fs::write(out.join("nets.rs"), source).expect("OUT_DIR is writable");
 }

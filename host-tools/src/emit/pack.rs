@@ -145,7 +145,8 @@ fn pair(group: &Group, bytes: &mut Vec<u8>) {
             }
         }
     }
-    group.scales(bytes);
+    words(&group.multiplier, bytes);
+    words(&group.shift.map(|shift| !i32::from(shift)), bytes);
 }
 
 /// A word a column, rows 0 to 2 unsigned; row k's sum starts at
@@ -253,6 +254,6 @@ mod tests {
         assert_eq!(pack(packing::PAIR, &rows).packing, packing::ROW_MAJOR);
         let rows = Rows { bias: &[5], ..rows };
         let packed = pack(packing::PAIR, &rows);
-        assert_eq!((packed.packing, packed.bytes.len()), (packing::PAIR, 4 * 4 + 36));
+        assert_eq!((packed.packing, packed.bytes.len()), (packing::PAIR, 4 * 4 + 48));
     }
 }

@@ -32,6 +32,11 @@ pub fn benchmarks() -> Vec<Net> {
     ]
 }
 
+/// The article's VAE: 784-512-256-2x20 and back.
+pub fn article() -> Net {
+    dense("article", 784, &[512, 256, 40], 20, &[256, 512, 784])
+}
+
 /// Networks around every lane width: sizes, clamps, tables, zero points,
 /// shifts, roundings and extremes, all drawn; four to five layers each.
 pub fn conformance() -> Vec<Net> {

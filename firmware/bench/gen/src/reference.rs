@@ -96,4 +96,47 @@ mod tests {
             assert_eq!(hashes.len(), 1, "{}: packings differ", net.name);
         }
     }
+
+    /// Whatever the gate still accepts of a damaged blob (with a right checksum) runs without
+    /// a panic: overflow checks and debug assertions are on in this profile.
+    #[test]
+    fn damaged_blobs_are_refused_or_run() {
+        let mut random = crate::Random::new(7);
+        let nets = [crate::convolutions(), crate::conformance()[..12].to_vec()].concat();
+        let mut accepted = 0;
+        for net in nets.iter().filter(|net| net.inputs < 400) {
+            for packing in 0..=4 {
+                let blob = crate::write(net, packing);
+                let mut aligned = vec![0u128; blob.len().div_ceil(16)];
+                for _ in 0..150 {
+                    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut aligned);
+                    let bytes = &mut bytes[..blob.len()];
+                    bytes.copy_from_slice(&blob);
+                    for _ in 0..random.range(1, 3) {
+                        // Half of the damage goes where the layer records are.
+                        let records = blob.len() - 64 * 8 - 2 * net.inputs - 32;
+                        let low = if random.bits() & 1 == 0 { 16 } else { records.max(16) };
+                        let at = random.range(low as i64, blob.len() as i64 - 1) as usize;
+                        bytes[at] = if random.bits() & 1 == 0 {
+                            random.bits() as u8
+                        } else {
+                            bytes[at] ^ (1 << (random.bits() % 8))
+                        };
+                    }
+                    let crc = picovae_core::model::wire::checksum(bytes);
+                    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+                    let Ok(model) = Model::parse(bytes) else { continue };
+                    let mut arena = vec![0u128; model.arena_len().div_ceil(16)];
+                    let Ok(mut vae) = Vae::new(&model, bytemuck::cast_slice_mut(&mut arena)) else {
+                        continue;
+                    };
+                    fill(1, vae.features_mut());
+                    vae.encode();
+                    vae.decode();
+                    accepted += 1;
+                }
+            }
+        }
+        assert!(accepted > 1000, "{accepted}: the damage is too plain to test anything");
+    }
 }

@@ -30,6 +30,22 @@ fn measured(vae: &mut Vae<'_, '_>) {
     mark();
 }
 
+/// The same for the encoder alone.
+#[inline(never)]
+fn encoder(vae: &mut Vae<'_, '_>) {
+    mark();
+    vae.encode();
+    mark();
+}
+
+/// The same for the decoder alone.
+#[inline(never)]
+fn decoder(vae: &mut Vae<'_, '_>) {
+    mark();
+    vae.decode();
+    mark();
+}
+
 /// The same for one layer.
 #[inline(never)]
 fn one_layer(layer: &LayerView<'_>, input: &[i8], scratch: &mut [u8], out: &mut [i8]) {
@@ -48,6 +64,19 @@ fn main() -> ! {
         common::fill(0, vae.features_mut());
         measured(&mut vae);
         println!("net {} {} {}", net.name, net.macs, model.arena_len());
+    }
+    for net in common::ARTICLE {
+        let Ok(model) = Model::parse(&net.blob.0) else { process::exit(1) };
+        let Ok(mut vae) = Vae::new(&model, arena.bytes()) else { process::exit(1) };
+        let macs = |first: usize, last: usize| {
+            (first..last).filter_map(|i| model.layer(i)).map(|layer| layer.macs()).sum::<usize>()
+        };
+        common::fill(0, vae.features_mut());
+        encoder(&mut vae);
+        println!("net article-encoder {} {}", macs(0, model.encoder_len()), model.arena_len());
+        decoder(&mut vae);
+        let macs = macs(model.encoder_len(), model.layer_count());
+        println!("net article-decoder {macs} {}", model.arena_len());
     }
     for net in common::CONVOLUTIONS.iter().take(3) {
         let Ok(model) = Model::parse(&net.blob.0) else { process::exit(1) };
