@@ -58,10 +58,10 @@ pub fn conformance() -> Vec<Net> {
             Layer {
                 kind: Kind::Dense,
                 outputs,
-                short: random.bits() % 4 != 0,
-                clamp: (random.bits() % 4 == 0)
+                short: !random.bits().is_multiple_of(4),
+                clamp: (random.bits().is_multiple_of(4))
                     .then(|| (low, low.max(random.range(-128, 127) as i8))),
-                table: random.bits() % 4 == 0,
+                table: random.bits().is_multiple_of(4),
                 zero_point: random.range(-128, 127) as i8,
             }
         };
@@ -73,7 +73,7 @@ pub fn conformance() -> Vec<Net> {
             decoder: vec![layer(widths[2]), layer(widths[3]), layer(inputs)],
             latent,
             rounding: if random.bits() & 1 == 0 { Rounding::Double } else { Rounding::Single },
-            values: if random.bits() % 3 == 0 { Values::Extreme } else { Values::Random },
+            values: if random.bits().is_multiple_of(3) { Values::Extreme } else { Values::Random },
             seed,
         });
     }

@@ -42,7 +42,7 @@ impl Model {
         if !wide {
             return match first >> 11 {
                 // LDR literal; register and immediate offsets; SP-relative.
-                0b01001 | 0b01010..=0b10011 => single,
+                0b01001..=0b10011 => single,
                 0b11000 | 0b11001 => many((first & 0xff).count_ones()),
                 _ if first & 0xf600 == 0xb400 => many((first & 0x1ff).count_ones()),
                 _ => (1, false),
