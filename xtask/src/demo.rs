@@ -149,6 +149,8 @@ fn quantize(cli: &Cli, scenario: &Scenario, folder: &Path) -> Result<PathBuf> {
     let mut command = vec![PathBuf::from("quantize"), float.clone()];
     command.extend(["--calibrate".into(), normal.path.clone()]);
     command.extend(["--rows".into(), scenario.calibrate.into()]);
+    // Packed for the core it will run on; the host reads it too, more slowly.
+    command.extend(["--target".into(), "cortex-m4".into()]);
     command.extend(["-o".into(), blob.clone()]);
     cli.run(command)?;
     let len = |path: &Path| {
