@@ -7,12 +7,13 @@ use anyhow::{Context, Result, bail};
 use crate::shell;
 
 /// Every target that images are built for.
-const TARGETS: [&str; 5] = [
+const TARGETS: [&str; 6] = [
     "thumbv6m-none-eabi",
     "thumbv7em-none-eabi",
     "thumbv7em-none-eabihf",
     "thumbv7m-none-eabi",
     "thumbv8m.main-none-eabi",
+    "thumbv8m.main-none-eabihf",
 ];
 
 /// Targets, then QEMU.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{cargo, firmware, firmware_cargo, run as ok};
-use crate::{boards, image_check, parity, setup, tidy};
+use crate::{bench, boards, image_check, parity, setup, tidy};
 
 /// Windows a model in the suite's parity run; `cargo xtask parity` runs them all.
 const PARITY_WINDOWS: u64 = 24;
@@ -30,6 +30,9 @@ pub fn run() -> Result<bool> {
     suite.check("parity: host and five emulated cores", || {
         parity::run(&parity::Args { windows: Some(PARITY_WINDOWS), ..Default::default() })
     });
+    suite.check("kernels against their definitions, on six emulated cores", || {
+        bench::kernels::run(&bench::kernels::Args { conformance: true, ..Default::default() })
+    });
     suite.check("image checks", image_check::run);
     suite.check("boards link", || boards::build().map(|()| true));
     Ok(suite.finish())
@@ -38,6 +41,7 @@ pub fn run() -> Result<bool> {
 fn formatting() -> Result<()> {
     ok(&mut cargo(["fmt", "--all", "--check"]))?;
     ok(&mut firmware_cargo(&firmware(), ["fmt", "--all", "--check"]))?;
+    ok(&mut firmware_cargo(&firmware().join("bench"), ["fmt", "--all", "--check"]))?;
     for board in boards::folders()? {
         ok(&mut firmware_cargo(&board, ["fmt", "--check"]))?;
     }

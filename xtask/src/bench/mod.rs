@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the figures, each printed by a command that anyone can run.
 
+pub mod kernels;
 pub mod models;
 
 use anyhow::Result;
@@ -8,6 +9,8 @@ use clap::Subcommand;
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
+    /// Instructions and modelled cycles of the kernels, on every core.
+    Kernels(kernels::Args),
     /// Sizes and figures of every model in models/, float against int8.
     Models(models::Args),
 }
@@ -15,6 +18,7 @@ pub enum Bench {
 /// Runs one; `false` where a gate failed.
 pub fn run(bench: &Bench) -> Result<bool> {
     match bench {
+        Bench::Kernels(args) => kernels::run(args),
         Bench::Models(args) => models::run(args),
     }
 }
