@@ -11,12 +11,12 @@ use crate::{setup, shell};
 pub struct Args {
     /// Print rows as JSON.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     /// Check every result against the definitions, instead of counting.
     #[arg(long)]
     pub conformance: bool,
     /// Cores: m0, m3, m4, m7, m33, m55; all of them by default.
-    cores: Vec<String>,
+    pub cores: Vec<String>,
 }
 
 /// Runs the bench; `false` where a result is wrong.
