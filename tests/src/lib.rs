@@ -2,5 +2,6 @@
 //!
 //! The tests themselves live in `tests/tests/`.
 
+pub mod cli;
 pub mod random_model;
 pub mod reference;

@@ -43,7 +43,10 @@ fn every_truncation_is_refused_by_length() {
     let bytes = blob.bytes();
     for len in 0..bytes.len() {
         let error = parse_error(&bytes[..len]);
-        assert!(matches!(error, ModelError::Length { got, .. } if got as usize == len), "{len}: {error:?}");
+        assert!(
+            matches!(error, ModelError::Length { got, .. } if got as usize == len),
+            "{len}: {error:?}"
+        );
     }
     let mut longer = bytes.to_vec();
     longer.push(0);
@@ -117,7 +120,8 @@ fn what_is_accepted_runs_whatever_its_bytes() {
             let blob = Blob::from_bytes(&bytes, "mutated");
             match Model::parse(blob.bytes()) {
                 Err(error) => {
-                    refused.insert(format!("{error:?}").split([' ', '{']).next().unwrap().to_string());
+                    refused
+                        .insert(format!("{error:?}").split([' ', '{']).next().unwrap().to_string());
                 }
                 Ok(model) => {
                     accepted += 1;
@@ -128,7 +132,17 @@ fn what_is_accepted_runs_whatever_its_bytes() {
     }
     // The test is worth nothing unless both sides were met.
     assert!(accepted > 1_000, "{accepted}");
-    for kind in ["Description", "Section", "LayerShape", "LayerNumbers", "Frontend", "Score", "ArenaLength", "UnsupportedLayer", "LayerOverflow"] {
+    for kind in [
+        "Description",
+        "Section",
+        "LayerShape",
+        "LayerNumbers",
+        "Frontend",
+        "Score",
+        "ArenaLength",
+        "UnsupportedLayer",
+        "LayerOverflow",
+    ] {
         assert!(refused.contains(kind), "{kind} was never met: {refused:?}");
     }
 }
@@ -178,8 +192,14 @@ fn callers_mistakes_have_their_own_errors() {
         VaeError::RingTooSmall { needed: 24, got: 23 }
     );
     let mut vae = Vae::new(&model, arena).unwrap();
-    assert_eq!(vae.score_window(&[0; 25]).unwrap_err(), VaeError::InputLength { needed: 24, got: 25 });
-    assert_eq!(vae.decode_latent(&[0; 2]).unwrap_err(), VaeError::InputLength { needed: 3, got: 2 });
+    assert_eq!(
+        vae.score_window(&[0; 25]).unwrap_err(),
+        VaeError::InputLength { needed: 24, got: 25 }
+    );
+    assert_eq!(
+        vae.decode_latent(&[0; 2]).unwrap_err(),
+        VaeError::InputLength { needed: 3, got: 2 }
+    );
 }
 
 #[test]

@@ -91,7 +91,10 @@ fn gaussian_numbers_are_gaussian() {
     for (sigma, count) in beyond.iter().enumerate().skip(1) {
         let expected = 2.0 * tail(sigma as f64) * n;
         let allowed = 5.0 * expected.sqrt() + 2e-3 * expected;
-        assert!((*count as f64 - expected).abs() < allowed, "beyond {sigma} sigma: {count}, {expected}");
+        assert!(
+            (*count as f64 - expected).abs() < allowed,
+            "beyond {sigma} sigma: {count}, {expected}"
+        );
     }
 }
 

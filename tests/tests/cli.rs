@@ -1,0 +1,339 @@
+//! The `picovae` command, run as a user runs it: good runs end to end, and bad
+//! input of every kind, each with an error that names the file and the fix.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use picovae_tests::cli::{picovae, stderr};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder with a small machine recording, a model trained on it, and its blob.
+struct Workshop {
+    folder: TempDir,
+}
+
+impl Workshop {
+    fn new() -> Self {
+        let this = Self { folder: tempfile::tempdir().unwrap() };
+        this.ok(&["synth", "normal.npy", "--windows", "60", "--seed", "1"]);
+        this.ok(&["synth", "faulty.npy", "--windows", "40", "--seed", "2", "--fault", "imbalance"]);
+        this.ok(&[
+            "train",
+            "normal.npy",
+            "--likelihood",
+            "gaussian",
+            "--remove-mean",
+            "--hidden",
+            "24",
+            "--latent",
+            "4",
+            "--epochs",
+            "15",
+            "--seed",
+            "3",
+            "--score",
+            "reconstruction-error",
+            "-o",
+            "machine.safetensors",
+        ]);
+        this.ok(&[
+            "quantize",
+            "machine.safetensors",
+            "--calibrate",
+            "normal.npy",
+            "-o",
+            "machine.pvae",
+        ]);
+        this
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(picovae()).current_dir(self.folder.path()).args(arguments).output().unwrap()
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}\n{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let text = self.ok(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// Fails with exit code 2, without a panic, naming all of `words`.
+    fn refused(&self, arguments: &[&str], words: &[&str]) {
+        let output = self.run(arguments);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}\n{text}");
+        assert!(!text.contains("panicked"), "{text}");
+        // The report wraps lines at the terminal's width.
+        let flat: String =
+            text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        for word in words {
+            assert!(flat.contains(word), "`{word}` is missing in:\n{text}");
+        }
+    }
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn from_recording_to_blob_to_figures() {
+    let shop = Workshop::new();
+    let inspected = shop.json(&["inspect", "machine.pvae"]);
+    for key in ["params", "macs", "blob_bytes", "arena_bytes", "layers"] {
+        assert!(keys(&inspected).contains(&key), "{key}");
+    }
+    assert_eq!(inspected["macs"], 600 * 24 + 24 * 8 + 4 * 24 + 24 * 600);
+    let size = std::fs::metadata(shop.path("machine.pvae")).unwrap().len();
+    assert_eq!(inspected["blob_bytes"], size);
+    // What `inspect` predicts of float weights is what `quantize` wrote, but for padding by names.
+    let float = shop.json(&["inspect", "machine.safetensors"]);
+    assert_eq!(float["arena_bytes"], inspected["arena_bytes"]);
+    assert!((float["blob_bytes"].as_i64().unwrap() - size as i64).abs() <= 64, "{float}");
+
+    let simulated = shop.json(&[
+        "simulate",
+        "machine.pvae",
+        "faulty.npy",
+        "--scores",
+        "s.csv",
+        "--raw",
+        "w.i16",
+        "--plot",
+        "p.png",
+    ]);
+    assert_eq!(simulated["windows"], 40);
+    assert_eq!(std::fs::metadata(shop.path("w.i16")).unwrap().len(), 40 * 600 * 2);
+    assert_eq!(&std::fs::read(shop.path("p.png")).unwrap()[1..4], b"PNG");
+    let scores = std::fs::read_to_string(shop.path("s.csv")).unwrap();
+    let mut lines = scores.lines();
+    assert_eq!(lines.next(), Some("window,clip,start_frame,score,raw,alarm"));
+    assert_eq!(lines.clone().count(), 40);
+    let alarms = lines.filter(|line| line.ends_with(",1")).count();
+    assert_eq!(simulated["alarms"], alarms);
+
+    for model in ["machine.pvae", "machine.safetensors"] {
+        let eval =
+            shop.json(&["eval", model, "--normal", "normal.npy", "--anomalous", "faulty.npy"]);
+        for key in ["roc_auc", "pr_auc", "best_f1", "threshold", "windows"] {
+            assert!(eval[key].is_number(), "{key} of {model}: {eval}");
+        }
+        assert_eq!(eval["windows"], 100);
+        assert!(eval["roc_auc"].as_f64().unwrap() > 0.9, "a plain imbalance is found: {eval}");
+    }
+
+    shop.ok(&["generate", "machine.pvae", "-o", "g.png", "--count", "4", "--seed", "7"]);
+    let first = std::fs::read(shop.path("g.png")).unwrap();
+    shop.ok(&["generate", "machine.pvae", "-o", "g.png", "--count", "4", "--seed", "7"]);
+    assert_eq!(std::fs::read(shop.path("g.png")).unwrap(), first, "equal seeds, equal samples");
+    shop.ok(&["generate", "machine.pvae", "-o", "g.png", "--count", "4", "--seed", "8"]);
+    assert_ne!(std::fs::read(shop.path("g.png")).unwrap(), first, "other seeds, other samples");
+}
+
+#[test]
+fn labels_are_read_by_window_and_a_second_training_gives_the_same_model() {
+    let shop = Workshop::new();
+    shop.ok(&[
+        "synth",
+        "night.npy",
+        "--windows",
+        "50",
+        "--seed",
+        "5",
+        "--labels",
+        "night.csv",
+        "--episode",
+        "imbalance:30..50:1.5",
+    ]);
+    let eval = shop.json(&["eval", "machine.pvae", "--data", "night.npy", "--labels", "night.csv"]);
+    assert_eq!((&eval["judged"], &eval["anomalies"]), (&50.into(), &20.into()));
+    shop.ok(&[
+        "train",
+        "normal.npy",
+        "--likelihood",
+        "gaussian",
+        "--remove-mean",
+        "--hidden",
+        "24",
+        "--latent",
+        "4",
+        "--epochs",
+        "15",
+        "--seed",
+        "3",
+        "--score",
+        "reconstruction-error",
+        "--name",
+        "machine",
+        "-o",
+        "again.safetensors",
+    ]);
+    shop.ok(&["quantize", "again.safetensors", "--calibrate", "normal.npy", "-o", "again.pvae"]);
+    let hash = |model: &str| shop.json(&["simulate", model, "faulty.npy"])["hash"].clone();
+    assert_eq!(hash("machine.pvae"), hash("again.pvae"));
+}
+
+#[test]
+fn every_packing_scores_the_same() {
+    let shop = Workshop::new();
+    let reference = shop.json(&["simulate", "machine.pvae", "faulty.npy"])["hash"].clone();
+    for target in ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55"] {
+        shop.ok(&[
+            "quantize",
+            "machine.safetensors",
+            "--calibrate",
+            "normal.npy",
+            "--target",
+            target,
+            "-o",
+            "t.pvae",
+        ]);
+        assert_eq!(shop.json(&["simulate", "t.pvae", "faulty.npy"])["hash"], reference, "{target}");
+    }
+}
+
+#[test]
+fn a_drift_beyond_the_budget_is_exit_code_1() {
+    let shop = Workshop::new();
+    let output = shop.run(&[
+        "quantize",
+        "machine.safetensors",
+        "--calibrate",
+        "normal.npy",
+        "-o",
+        "x.pvae",
+        "--max-drift",
+        "0",
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+}
+
+#[test]
+fn damaged_blobs_are_refused_with_the_file_and_the_fix() {
+    let shop = Workshop::new();
+    let good = std::fs::read(shop.path("machine.pvae")).unwrap();
+    let damage = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = good.clone();
+        change(&mut bytes);
+        std::fs::write(shop.path(name), bytes).unwrap();
+    };
+    damage("cut.pvae", &|bytes| bytes.truncate(1_000));
+    damage("empty.pvae", &|bytes| bytes.clear());
+    damage("flipped.pvae", &|bytes| bytes[5_000] ^= 1);
+    damage("version.pvae", &|bytes| bytes[4] = 9);
+    damage("alien.pvae", &|bytes| bytes[0] = b'X');
+    for verb in ["simulate", "eval", "inspect", "generate"] {
+        let arguments = |file: &'static str| -> Vec<&str> {
+            match verb {
+                "simulate" => vec![verb, file, "normal.npy"],
+                "eval" => vec![verb, file, "--data", "normal.npy"],
+                "inspect" => vec![verb, file],
+                _ => vec![verb, file, "-o", "x.png"],
+            }
+        };
+        shop.refused(&arguments("cut.pvae"), &["cut.pvae", "1000 bytes", "copy it again"]);
+        shop.refused(&arguments("empty.pvae"), &["empty.pvae", "0 bytes"]);
+        shop.refused(&arguments("flipped.pvae"), &["flipped.pvae", "CRC-32", "copy it again"]);
+        shop.refused(&arguments("version.pvae"), &["version.pvae", "version 9", "write it again"]);
+        shop.refused(&arguments("alien.pvae"), &["alien.pvae", "not a"]);
+        shop.refused(&arguments("missing.pvae"), &["missing.pvae"]);
+    }
+}
+
+#[test]
+fn bad_recordings_are_refused_with_the_file_and_the_fix() {
+    let shop = Workshop::new();
+    let write = |name: &str, text: &str| std::fs::write(shop.path(name), text).unwrap();
+    let line = |x: &str| format!("{x},2,3\n");
+    write(
+        "nan.csv",
+        &(["x,y,z\n".to_string()]
+            .into_iter()
+            .chain((0..300).map(|i| line(if i == 250 { "NaN" } else { "1" })))
+            .collect::<String>()),
+    );
+    shop.refused(&["simulate", "machine.pvae", "nan.csv"], &["nan.csv", "row 252", "column x"]);
+    write("two.csv", &"1,2\n".repeat(300));
+    shop.refused(&["simulate", "machine.pvae", "two.csv"], &["two.csv", "3"]);
+    write("short.csv", &line("1").repeat(50));
+    shop.refused(&["simulate", "machine.pvae", "short.csv"], &["short.csv", "50", "200"]);
+    write("words.csv", "a,b,c\nhello,there,you\n");
+    shop.refused(&["simulate", "machine.pvae", "words.csv"], &["words.csv"]);
+    let npy = std::fs::read(shop.path("normal.npy")).unwrap();
+    std::fs::write(shop.path("cut.npy"), &npy[..5_000]).unwrap();
+    shop.refused(&["simulate", "machine.pvae", "cut.npy"], &["cut.npy"]);
+    write("labels.csv", "label\n0\n1\n");
+    shop.refused(
+        &["eval", "machine.pvae", "--data", "normal.npy", "--labels", "labels.csv"],
+        &["labels.csv", "2", "60"],
+    );
+    shop.refused(&["simulate", "machine.pvae", "absent.npy"], &["absent.npy"]);
+}
+
+#[test]
+fn bad_weights_are_refused_by_name() {
+    let shop = Workshop::new();
+    let path = shop.path("machine.safetensors");
+    drop_tensor(&path, "decoder.0.weight", &shop.path("missing.safetensors"));
+    shop.refused(
+        &["quantize", "missing.safetensors", "--calibrate", "normal.npy", "-o", "x.pvae"],
+        &["missing.safetensors", "decoder.0"],
+    );
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(shop.path("cut.safetensors"), &bytes[..bytes.len() / 2]).unwrap();
+    shop.refused(&["inspect", "cut.safetensors"], &["cut.safetensors"]);
+    std::fs::write(shop.path("noise.safetensors"), [0xff; 64]).unwrap();
+    shop.refused(&["inspect", "noise.safetensors"], &["noise.safetensors"]);
+    assert!(!shop.path("x.pvae").exists(), "nothing is written where something is wrong");
+}
+
+/// Copies a safetensors file without one tensor: its header is JSON behind a u64 length.
+fn drop_tensor(from: &Path, name: &str, to: &Path) {
+    let bytes = std::fs::read(from).unwrap();
+    let len = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: Value = serde_json::from_slice(&bytes[8..8 + len]).unwrap();
+    let removed = header.as_object_mut().unwrap().remove(name).expect("the tensor is there");
+    // Offsets must stay contiguous: the bytes of the tensor leave too, later ones move.
+    let at = |value: &Value, i: usize| value["data_offsets"][i].as_u64().unwrap();
+    let (start, end) = (at(&removed, 0), at(&removed, 1));
+    for (_, tensor) in
+        header.as_object_mut().unwrap().iter_mut().filter(|(key, _)| *key != "__metadata__")
+    {
+        if at(tensor, 0) >= end {
+            let moved = [at(tensor, 0) - (end - start), at(tensor, 1) - (end - start)];
+            tensor["data_offsets"] = moved.to_vec().into();
+        }
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    let data = &bytes[8 + len..];
+    let mut out = (header.len() as u64).to_le_bytes().to_vec();
+    out.extend(header);
+    out.extend(&data[..start as usize]);
+    out.extend(&data[end as usize..]);
+    std::fs::write(to, out).unwrap();
+}
+
+#[test]
+fn help_has_examples_and_a_wrong_command_line_is_exit_code_2() {
+    let shop = TempDir::new().unwrap();
+    let run = |arguments: &[&str]| {
+        Command::new(picovae()).current_dir(shop.path()).args(arguments).output().unwrap()
+    };
+    for verb in ["synth", "train", "quantize", "inspect", "simulate", "eval", "generate"] {
+        let output = run(&[verb, "--help"]);
+        assert!(output.status.success());
+        assert!(String::from_utf8_lossy(&output.stdout).contains("Examples:"), "{verb}");
+    }
+    assert_eq!(run(&["frobnicate"]).status.code(), Some(2));
+    assert_eq!(run(&["simulate"]).status.code(), Some(2));
+}
