@@ -20,6 +20,9 @@ pub struct Args {
     /// Only these models, by folder.
     #[arg(long, value_delimiter = ',')]
     models: Vec<String>,
+    /// Write the table into README.md, between its `models` marks.
+    #[arg(long)]
+    readme: bool,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -114,12 +117,25 @@ pub fn run(args: &Args) -> Result<bool> {
             neg_elbo_change: on_blob.negative_elbo / on_float.negative_elbo - 1.0,
         });
     }
+    if args.readme {
+        write_readme(&table(&rows))?;
+    }
     if args.json {
         println!("{}", serde_json::to_string(&serde_json::json!({ "models": rows }))?);
     } else {
         print!("{}", table(&rows));
     }
     Ok(true)
+}
+
+/// Replaces what lies between the marks of README.md.
+fn write_readme(table: &str) -> Result<()> {
+    let path = shell::root().join("README.md");
+    let text = std::fs::read_to_string(&path).context("reading README.md")?;
+    let (start, end) = ("<!-- models -->\n", "<!-- /models -->");
+    let (before, rest) = text.split_once(start).context("README.md has no <!-- models --> mark")?;
+    let (_, after) = rest.split_once(end).context("README.md has no <!-- /models --> mark")?;
+    std::fs::write(&path, format!("{before}{start}{table}{end}{after}")).context("writing README.md")
 }
 
 /// A Markdown table: the README's.
