@@ -39,7 +39,8 @@ fn ln_1p_is_within_its_bound() {
     for t in (0..=1 << 24).step_by(11) {
         let real = (f64::from(t) / Q24).ln_1p();
         let error = (f64::from(ln_1p_q24(t)) / Q24 - real).abs();
-        assert!(error <= 3.2e-5, "{t}: {error}");
+        // Linear: 1/64^2/8; the fraction cut to 12 bits: 1/64/2^12; one last digit.
+        assert!(error <= 3.44e-5, "{t}: {error}");
     }
     assert_eq!(ln_1p_q24(u32::MAX), ln_1p_q24(1 << 24));
 }

@@ -145,3 +145,61 @@ fn int8_follows_the_float_model() {
     }
     assert!((sum / float_sum - 1.0).abs() < 0.03, "{sum} {float_sum}");
 }
+
+/// Real windows where the data is at hand, else noise: the committed blobs, integer by integer.
+#[test]
+fn committed_models_equal_the_reference() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let data = std::env::var_os("PICOVAE_DATA")
+        .map_or_else(|| root.join("../shared/data"), std::path::PathBuf::from);
+    for (name, recording) in [
+        ("ecg-vae", "ecg5000/signals_5000x140_f32.npy"),
+        ("fan-vae", "fan_accel/fan_0_low_1_weight.npy"),
+        ("mnist-seed-vae", "mnist/t10k-images-idx3-ubyte.gz"),
+        ("toycar-vae", "mlperf_tiny_ad/test_clips.npy"),
+    ] {
+        let blob = Blob::read(&root.join(format!("models/{name}/{name}.pvae"))).unwrap();
+        let model = blob.model().unwrap();
+        let recording = data.join(recording);
+        let windows = if recording.is_file() {
+            real_windows(&model, &recording)
+        } else {
+            eprintln!("SKIPPED real windows of {name}: {} is absent", recording.display());
+            noise_windows(model.input_len())
+        };
+        let reference = Reference::read(blob.bytes());
+        let mut arena = Arena::<8192>::new();
+        let mut vae = picovae_core::Vae::new(&model, arena.bytes()).unwrap();
+        for window in windows {
+            let mut recorder = Recorder::default();
+            let score = vae.score_window_traced(&window, &mut recorder).unwrap();
+            let expected = reference.run(&window);
+            assert_eq!(recorder.0, expected, "{name}");
+            let real = reference.scores(&expected);
+            let expected = match model.score_kind() {
+                ScoreKind::ReconstructionError => real.reconstruction_error,
+                _ => real.nll + real.kl_divergence,
+            };
+            close(score, model.score_kind(), expected, 0.0);
+            close(vae.kl_divergence(), ScoreKind::KlDivergence, real.kl_divergence, 0.0);
+            close(vae.nll(), ScoreKind::NegativeElbo, real.nll, 0.0);
+        }
+    }
+}
+
+/// Windows of a recording, evenly spread, in the device's counts.
+fn real_windows(model: &picovae_core::Model<'_>, path: &std::path::Path) -> Vec<Vec<i16>> {
+    let recording = picovae::recording::Recording::read(path, &[]).unwrap();
+    let frontend = picovae::simulate::frontend_of(model);
+    let clips = recording.clips(&frontend).unwrap();
+    (0..clips.window_count())
+        .step_by(clips.window_count() / 24)
+        .map(|i| clips.window(i).samples.iter().map(|&x| frontend.raw(x)).collect())
+        .collect()
+}
+
+fn noise_windows(len: usize) -> Vec<Vec<i16>> {
+    use rand::RngExt;
+    let mut rng = random_model::rng(1);
+    (0..24).map(|_| (0..len).map(|_| rng.random_range(0..255i16)).collect()).collect()
+}

@@ -28,7 +28,7 @@ pub fn exp_q24(x_q16: i32) -> u64 {
     }
 }
 
-/// `ln(1 + t)` for `t` in `[0, 1]`, both Q24; absolute error at most 3.2e-5.
+/// `ln(1 + t)` for `t` in `[0, 1]`, both Q24; absolute error at most 3.44e-5.
 pub fn ln_1p_q24(t_q24: u32) -> u32 {
     let t = t_q24.min(1 << 24);
     let (low, high) = pair(&LN1P, t >> 18);
