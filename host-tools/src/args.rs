@@ -114,7 +114,7 @@ impl DataArgs {
     }
 }
 
-/// All windows of the recordings; with labels and `keep`, those labeled so.
+/// All windows of the recordings; with labels, those labeled `keep`, or 0.
 pub fn window_set<'a>(
     loaded: &'a [Loaded],
     frontend: &Frontend,
@@ -123,12 +123,13 @@ pub fn window_set<'a>(
     let mut set = WindowSet::new();
     for one in loaded {
         let clips: Clips<'a> = one.recording.clips(frontend)?;
-        match (&one.labels, keep) {
-            (Some(labels), Some(keep)) => {
+        match &one.labels {
+            Some(labels) => {
                 let aligned = labels.align(&clips)?;
-                set.add_where(clips, |window| aligned.windows[window] == keep)?;
+                // Normal data are labeled 0 unless said otherwise.
+                set.add_where(clips, |window| aligned.windows[window] == keep.unwrap_or(0))?;
             }
-            _ => set.add(clips)?,
+            None => set.add(clips)?,
         }
     }
     Ok(set)

@@ -78,6 +78,7 @@ fn check_frontend(model: &Model<'_>) -> Result<(), ModelError> {
     let offsets: &[i32] = array(model.payload, wire.offset, channels).ok_or(ModelError::Section)?;
     let multipliers = array(model.payload, wire.multiplier, channels).ok_or(ModelError::Section)?;
     let shifts = array(model.payload, wire.shift, channels).ok_or(ModelError::Section)?;
+    array::<u32>(model.payload, wire.lsb, channels).ok_or(ModelError::Section)?;
     let sizes = [wire.window_len, wire.hop, wire.channels];
     if sizes.contains(&0) || model.input_len() > usize::from(u16::MAX) {
         return Err(ModelError::Frontend);

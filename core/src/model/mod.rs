@@ -131,6 +131,13 @@ impl<'a> Model<'a> {
         }
     }
 
+    /// Real value of one raw count, a channel, as IEEE-754 bits: for the host
+    /// and people, the core never reads it.
+    pub fn lsb_bits(&self) -> &'a [u32] {
+        let wire = &self.description.frontend;
+        layer::array(self.payload, wire.lsb, wire.channels.into()).unwrap_or(&[])
+    }
+
     /// What the decoder's output means.
     pub fn likelihood(&self) -> Likelihood {
         self.description.likelihood

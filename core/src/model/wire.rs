@@ -215,8 +215,8 @@ pub struct Frontend {
     pub channels: u16,
     /// Subtract each channel's mean over the window.
     pub remove_mean: bool,
-    /// Real value of one raw count, IEEE-754 bits; for the host and people.
-    pub lsb_bits: u32,
+    /// Real values of one raw count, IEEE-754 bits, one a channel; for the host and people.
+    pub lsb: u32,
     /// int32 offsets, one a channel: in raw counts (times `window_len` with `remove_mean`).
     pub offset: u32,
     /// int32 multipliers, one a channel.

@@ -27,9 +27,10 @@ pub fn kl_divergence(mu: &[i16], logvar: &[i16], mu_frac_bits: u8, logvar_frac_b
         let square = i64::from(mu * mu) << (30 - 2 * mu_bits);
         let logvar_q30 = i64::from(logvar) << (30 - logvar_bits);
         let variance = exp_q24(shift_to_q16(logvar, logvar_bits)) << 6;
-        twice_q30 += square + variance as i64 - (1 << 30) - logvar_q30;
+        // Only a hostile blob (no fraction bits, hundreds of dimensions) reaches the limits.
+        twice_q30 = twice_q30.saturating_add(square + variance as i64 - (1 << 30) - logvar_q30);
     }
-    (twice_q30 + (1 << 14)) >> 15
+    twice_q30.saturating_add(1 << 14) >> 15
 }
 
 /// An integer with `frac_bits` (at most 16) fraction bits, in Q16.

@@ -13,6 +13,7 @@ use picovae::recording::{Clips, Recording, RecordingError};
 use picovae::simulate::{MeanScores, frontend_of, mean_scores, real_score, score_all};
 use serde::Serialize;
 
+use super::progress;
 use super::model_file::{ForeignArgs, ModelFile, RecordingArgs, open};
 use crate::args::{Loaded, file_name};
 use crate::printer::{Listing, Printer};
@@ -30,14 +31,14 @@ pub struct EvalArgs {
     /// The model: `.safetensors` or `.pvae`.
     #[arg(value_name = "MODEL")]
     model: PathBuf,
-    /// Recordings.
-    #[arg(long, value_name = "D", num_args = 1.., required_unless_present = "normal")]
+    /// A recording; may be repeated.
+    #[arg(long, value_name = "D", required_unless_present = "normal")]
     data: Vec<PathBuf>,
-    /// Recordings of normal operation only.
-    #[arg(long, value_name = "FILE", num_args = 1.., requires = "anomalous", conflicts_with = "labels")]
+    /// A recording of normal operation only; may be repeated.
+    #[arg(long, value_name = "FILE", requires = "anomalous", conflicts_with = "labels")]
     normal: Vec<PathBuf>,
-    /// Recordings of anomalies only.
-    #[arg(long, value_name = "FILE", num_args = 1.., requires = "normal")]
+    /// A recording of anomalies only; may be repeated.
+    #[arg(long, value_name = "FILE", requires = "normal")]
     anomalous: Vec<PathBuf>,
     #[command(flatten)]
     recordings: RecordingArgs,
@@ -72,6 +73,7 @@ struct EvalReport {
     nll: f64,
     kl_divergence: f64,
     reconstruction_error: f64,
+    saturated_samples: u64,
 }
 
 /// Either kind of model, ready to score.
@@ -89,25 +91,47 @@ impl Judge {
     }
 
     /// (clip, score) of every window, and the sums behind the mean ELBO.
-    fn score(&self, clips: &Clips<'_>, seed: u32) -> miette::Result<(Vec<(usize, f64)>, MeanScores)> {
+    fn score(&self, clips: &Clips<'_>, seed: u32) -> miette::Result<Judged> {
         match self {
-            Self::Float(vae) => {
-                Ok((float_scores(vae, clips, vae.score), float_mean_scores(vae, clips, seed)))
-            }
+            Self::Float(vae) => Ok(Judged {
+                scores: float_scores(vae, clips, vae.score),
+                means: float_mean_scores(vae, clips, seed),
+                saturated: 0,
+            }),
             Self::Blob(blob) => {
                 let model = blob.model()?;
                 let scored = score_all(&model, clips).into_diagnostic()?;
-                let means = mean_scores(&model, clips, seed).into_diagnostic()?;
-                Ok((real_scores(&scored, model.score_kind()), means))
+                Ok(Judged {
+                    scores: real_scores(&scored.windows, model.score_kind()),
+                    means: mean_scores(&model, clips, seed).into_diagnostic()?,
+                    saturated: scored.saturated,
+                })
             }
         }
     }
 }
 
+/// What a model says of a recording.
+struct Judged {
+    /// (clip, score) of every window.
+    scores: Vec<(usize, f64)>,
+    /// Mean negative ELBO and its parts.
+    means: MeanScores,
+    /// Samples beyond the device's i16.
+    saturated: u64,
+}
+
 /// Runs the verb.
 pub fn run(args: EvalArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
+    let data = args.recordings.load(&args.data)?;
+    let normal = args.recordings.load(&args.normal)?;
+    let anomalous = args.recordings.load(&args.anomalous)?;
     let judge = match open(&args.model, &args.foreign)? {
-        ModelFile::Float(mut vae) => {
+        ModelFile::Float { mut vae, foreign } => {
+            if foreign {
+                let all = data.iter().chain(&normal).chain(&anomalous);
+                args.foreign.adapt(&mut vae, all.map(|loaded| &loaded.recording))?;
+            }
             if let Some(score) = args.foreign.score() {
                 vae.score = score;
                 vae.validate()?;
@@ -127,10 +151,18 @@ pub fn run(args: EvalArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     };
     let frontend = judge.frontend()?;
     let mut labelled = Labelled::default();
-    let (mut sum, mut windows) = (MeanScores::default(), 0);
+    let (mut sum, mut windows, mut saturated) = (MeanScores::default(), 0, 0);
     let mut add = |recording: &Recording, labels: &Truth<'_>| -> miette::Result<()> {
         let clips = recording.clips(&frontend)?;
-        let (scored, means) = judge.score(&clips, args.seed)?;
+        let Judged { scores: scored, means, saturated: beyond } = judge.score(&clips, args.seed)?;
+        if let Some(window) = scored.iter().position(|(_, score)| !score.is_finite()) {
+            return Err(miette::miette!(
+                help = "the samples or the weights are extreme; check the recording's unit and the export",
+                "{}: the score of window {window} is not a number",
+                recording.path.display()
+            ));
+        }
+        saturated += beyond;
         let count = clips.window_count();
         windows += count;
         sum.nll += means.nll * count as f64;
@@ -139,11 +171,11 @@ pub fn run(args: EvalArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
         labels.add(&mut labelled, &clips, &scored, args.normal_label)?;
         Ok(())
     };
-    for Loaded { recording, labels } in args.recordings.load(&args.data)? {
+    for Loaded { recording, labels } in data {
         add(&recording, &labels.as_ref().map_or(Truth::Unknown, Truth::Labels))?;
     }
-    for (paths, anomalous) in [(&args.normal, false), (&args.anomalous, true)] {
-        for Loaded { recording, .. } in args.recordings.load(paths)? {
+    for (paths, anomalous) in [(normal, false), (anomalous, true)] {
+        for Loaded { recording, .. } in paths {
             add(&recording, &Truth::All(anomalous))?;
         }
     }
@@ -172,7 +204,9 @@ pub fn run(args: EvalArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
         nll: mean(sum.nll),
         kl_divergence: mean(sum.kl_divergence),
         reconstruction_error: mean(sum.reconstruction_error),
+        saturated_samples: saturated,
     };
+    progress::warn_saturated(saturated);
     let figure = |value: Option<f64>| value.map_or("-".to_string(), |v| format!("{v:.4}"));
     let text = Listing::new()
         .row("model", format!("{} ({kind})", report.model))

@@ -8,7 +8,7 @@ use picovae::emit::{Blob, Calibrated, write};
 use picovae::graph::Vae;
 use picovae::quantize::{QuantizeOptions, lower, observe};
 use picovae::simulate::real_score;
-use picovae_core::model::wire::Likelihood;
+use picovae_core::model::wire::{Calibration, Likelihood};
 use picovae_core::model::{Operator, Output};
 use serde::Serialize;
 
@@ -45,7 +45,7 @@ struct InspectReport {
     hop: usize,
     channels: usize,
     remove_mean: bool,
-    input_lsb: f32,
+    input_lsb: Vec<f32>,
     latent: usize,
     variational: bool,
     likelihood: &'static str,
@@ -76,7 +76,7 @@ struct LayerReport {
 pub fn run(args: InspectArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     let file = file_name(&args.file);
     let report = match open(&args.file, &args.foreign)? {
-        ModelFile::Float(vae) => of_float(file, &vae),
+        ModelFile::Float { vae, .. } => of_float(file, &vae),
         ModelFile::Blob(blob) => of_blob(file, &blob)?,
     };
     let mut table = Table::new(["layer", "part", "op", "in", "out", "activation", "writes", "params", "MACs", "weight bytes"]);
@@ -146,7 +146,7 @@ fn of_float(file: String, vae: &Vae) -> InspectReport {
         hop: vae.frontend.hop,
         channels: vae.frontend.channels,
         remove_mean: vae.frontend.remove_mean,
-        input_lsb: vae.frontend.input_lsb,
+        input_lsb: vae.frontend.input_lsb.clone(),
         latent: vae.latent_len(),
         variational: vae.logvar.is_some(),
         likelihood: match vae.likelihood {
@@ -162,13 +162,16 @@ fn of_float(file: String, vae: &Vae) -> InspectReport {
     }
 }
 
-/// Bytes of blob and arena: quantizes on made-up features; sizes do not depend on them.
+/// Bytes of blob and arena: quantizes on made-up features. But for the few bytes
+/// of threshold and calibration summary, sizes do not depend on them.
 fn predict(vae: &Vae) -> Option<(usize, usize)> {
     let features = ndarray::Array2::from_shape_fn((2, vae.input_len()), |(row, _)| row as f32);
     let options = QuantizeOptions::default();
     let ranges = observe(vae, features.view(), &options).ok()?;
     let quantized = lower(vae, &ranges, &options).ok()?;
-    let blob = write(&quantized, "portable", Calibrated::default()).ok()?;
+    let usual = Calibration { windows: 1_000, min: 1 << 28, median: 1 << 29, p99: 1 << 30, max: 1 << 31 };
+    let calibrated = Calibrated { threshold: Some(1 << 30), summary: usual };
+    let blob = write(&quantized, "portable", calibrated).ok()?;
     let arena = blob.model().ok()?.arena_len();
     Some((blob.bytes().len(), arena))
 }
@@ -225,7 +228,7 @@ fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
         hop: description.frontend.hop.into(),
         channels: description.frontend.channels.into(),
         remove_mean: description.frontend.remove_mean,
-        input_lsb: f32::from_bits(description.frontend.lsb_bits),
+        input_lsb: model.lsb_bits().iter().map(|bits| f32::from_bits(*bits)).collect(),
         latent: model.latent_len(),
         variational: description.latent.has_logvar,
         likelihood: match description.likelihood {

@@ -6,7 +6,9 @@ use clap::Args;
 use miette::IntoDiagnostic;
 use picovae::emit::Blob;
 use picovae::graph::{Activation, Frontend, LikelihoodKind, ScoreKind, Vae};
-use picovae::import::{ForeignOptions, read_safetensors};
+use picovae::import::{ForeignOptions, is_own, read_safetensors};
+use picovae::recording::{Recording, WindowSet};
+use picovae::train::input_lsb;
 
 /// What a foreign state dict does not say; ignored for files of this tool's own.
 #[derive(Debug, Clone, Args)]
@@ -18,7 +20,7 @@ pub struct ForeignArgs {
     /// What the decoder emits: bernoulli (a sigmoid follows) or gaussian.
     #[arg(long, value_name = "NAME", default_value = "bernoulli")]
     likelihood: LikelihoodKind,
-    /// Frames a window; needed for gaussian.
+    /// Frames a window [default: the model's inputs by --channels].
     #[arg(long, value_name = "FRAMES")]
     window: Option<usize>,
     /// Frames from window to window [default: one window].
@@ -33,12 +35,12 @@ pub struct ForeignArgs {
     /// Subtracted from every sample: one number, or one a channel.
     #[arg(long, value_name = "X,…", value_delimiter = ',', allow_negative_numbers = true)]
     offset: Vec<f32>,
-    /// Every sample is divided by this: one number, or one a channel [default: 255 for bernoulli].
+    /// Every sample is divided by this: one number, or one a channel [default: 255 for pixels of 0 to 255, else 1].
     #[arg(long, value_name = "X,…", value_delimiter = ',')]
     scale: Vec<f32>,
-    /// Real value of one count of the device's i16 samples.
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
-    lsb: f32,
+    /// Real value of one count of the device's i16 samples [default: fitted to the recordings].
+    #[arg(long, value_name = "X")]
+    lsb: Option<f32>,
     /// Default score.
     #[arg(long, value_name = "NAME")]
     score: Option<ScoreKind>,
@@ -46,18 +48,14 @@ pub struct ForeignArgs {
 
 impl ForeignArgs {
     /// Options of the importer.
-    pub fn options(&self) -> miette::Result<ForeignOptions> {
-        let frontend = match self.window {
-            None => None,
-            Some(window) => Some(self.frontend(window)?),
-        };
-        Ok(ForeignOptions {
+    pub fn options(&self) -> ForeignOptions {
+        ForeignOptions {
             activation: self.activation,
             likelihood: self.likelihood,
-            frontend,
+            frontend: None,
             score: self.score,
             name: None,
-        })
+        }
     }
 
     /// The score asked for, if any.
@@ -65,10 +63,51 @@ impl ForeignArgs {
         self.score
     }
 
-    fn frontend(&self, window: usize) -> miette::Result<Frontend> {
-        let default_scale =
-            if self.likelihood == LikelihoodKind::Bernoulli { 255.0 } else { 1.0 };
-        let per_channel = |what: &str, given: &[f32], default: f32| match given {
+    /// Gives a foreign model its front-end: what the options say, and where they
+    /// are silent what the recordings show (pixels of 0 to 1 or 0 to 255, and
+    /// the device's LSB).
+    pub fn adapt<'r>(
+        &self,
+        vae: &mut Vae,
+        recordings: impl Iterator<Item = &'r Recording>,
+    ) -> miette::Result<()> {
+        let recordings: Vec<&Recording> = recordings.collect();
+        let inputs = vae.encoder.first().unwrap_or(&vae.mu).input_len();
+        let channels = self.channels;
+        let window = match self.window {
+            Some(window) => window,
+            None if channels > 0 && inputs.is_multiple_of(channels) => inputs / channels,
+            None => {
+                return Err(miette::miette!(
+                    help = "give --channels that divides them",
+                    "the model reads {inputs} values, which {channels} channels do not divide"
+                ));
+            }
+        };
+        let largest = recordings.iter().flat_map(|r| &r.samples).fold(0f32, |max, x| max.max(*x));
+        let pixels = self.likelihood == LikelihoodKind::Bernoulli && largest > 1.0;
+        vae.frontend = Frontend {
+            remove_mean: self.remove_mean,
+            offset: self.per_channel("offset", &self.offset, 0.0)?,
+            scale: self.per_channel("scale", &self.scale, if pixels { 255.0 } else { 1.0 })?,
+            ..Frontend::identity(window, self.hop.unwrap_or(window), channels)
+        };
+        vae.frontend.input_lsb = match self.lsb {
+            Some(lsb) => vec![lsb],
+            None => {
+                let mut set = WindowSet::new();
+                for recording in recordings {
+                    set.add(recording.clips(&vae.frontend)?)?;
+                }
+                input_lsb(&set, channels)
+            }
+        };
+        vae.validate()?;
+        Ok(())
+    }
+
+    fn per_channel(&self, what: &str, given: &[f32], default: f32) -> miette::Result<Vec<f32>> {
+        match given {
             [] => Ok(vec![default; self.channels]),
             [one] => Ok(vec![*one; self.channels]),
             many if many.len() == self.channels => Ok(many.to_vec()),
@@ -78,21 +117,19 @@ impl ForeignArgs {
                 many.len(),
                 self.channels
             )),
-        };
-        Ok(Frontend {
-            remove_mean: self.remove_mean,
-            offset: per_channel("offset", &self.offset, 0.0)?,
-            scale: per_channel("scale", &self.scale, default_scale)?,
-            input_lsb: self.lsb,
-            ..Frontend::identity(window, self.hop.unwrap_or(window), self.channels)
-        })
+        }
     }
 }
 
 /// A model file, read.
 pub enum ModelFile {
-    /// Float weights.
-    Float(Box<Vae>),
+    /// Float weights, and whether they are a state dict without a front-end.
+    Float {
+        /// The model.
+        vae: Box<Vae>,
+        /// Whether [`ForeignArgs::adapt`] must give it a front-end.
+        foreign: bool,
+    },
     /// A blob, not parsed yet.
     Blob(Blob),
 }
@@ -112,12 +149,15 @@ pub fn open(path: &Path, foreign: &ForeignArgs) -> miette::Result<ModelFile> {
         // A damaged blob is told apart by its name, and refused by the core.
         return Ok(ModelFile::Blob(Blob::read(path)?));
     }
-    Ok(ModelFile::Float(Box::new(open_float(path, foreign)?)))
+    let (vae, foreign) = open_float(path, foreign)?;
+    Ok(ModelFile::Float { vae: Box::new(vae), foreign })
 }
 
-/// Reads float weights.
-pub fn open_float(path: &Path, foreign: &ForeignArgs) -> miette::Result<Vae> {
-    Ok(read_safetensors(path, &foreign.options()?)?)
+/// Reads float weights; the flag says whether they are a foreign state dict.
+pub fn open_float(path: &Path, foreign: &ForeignArgs) -> miette::Result<(Vae, bool)> {
+    let vae = read_safetensors(path, &foreign.options())?;
+    let bytes = std::fs::read(path).into_diagnostic()?;
+    Ok((vae, !is_own(&bytes)))
 }
 
 /// Reads a blob.
@@ -135,7 +175,7 @@ pub struct RecordingArgs {
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub columns: Vec<String>,
     /// Labels, one file a recording: CSV (column `label` or a single one), NPY or IDX.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    #[arg(long, value_name = "FILE")]
     pub labels: Vec<PathBuf>,
     /// Column of the label files.
     #[arg(long, value_name = "NAME", requires = "labels")]

@@ -1,4 +1,4 @@
-//! Progress bars: on standard error, and only where that is a terminal.
+//! Progress bars and warnings: on standard error, and only where that is a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -10,4 +10,14 @@ pub fn bar(total: usize, unit: &'static str) -> ProgressBar {
         bar.set_style(style);
     }
     bar
+}
+
+/// Says so where samples did not fit the device's i16.
+pub fn warn_saturated(samples: u64) {
+    if samples > 0 {
+        eprintln!(
+            "warning: {samples} samples are beyond the device's i16 range and were saturated; \
+             check the recording's unit against the model's (`picovae inspect` shows input_lsb)"
+        );
+    }
 }

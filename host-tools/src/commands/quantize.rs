@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use miette::IntoDiagnostic;
 use picovae::emit::{Blob, Calibrated, write};
-use picovae::graph::ScoreKind;
-use picovae::quantize::{QuantizeOptions, RangeMethod, lower, observe};
+use picovae::graph::{Likelihood, ScoreKind};
+use picovae::quantize::{QuantizeError, QuantizeOptions, RangeMethod, lower, observe};
 use picovae::recording::WindowSet;
 use picovae::simulate::{calibrate_set, real_score, score_set};
 use picovae_core::fixed::Rounding;
@@ -31,11 +31,11 @@ pub struct QuantizeArgs {
     #[arg(value_name = "MODEL.safetensors")]
     model: PathBuf,
     /// Recordings of normal operation.
-    #[arg(long, value_name = "DATA", required = true, num_args = 1..)]
+    #[arg(long, value_name = "DATA", required = true)]
     calibrate: Vec<PathBuf>,
     #[command(flatten)]
     recordings: RecordingArgs,
-    /// Calibrate on windows with this label only.
+    /// Calibrate on windows with this label only [default: 0, where there are labels].
     #[arg(long, value_name = "INT", requires = "labels", allow_negative_numbers = true)]
     keep_label: Option<i64>,
     /// Blob to write.
@@ -45,23 +45,28 @@ pub struct QuantizeArgs {
     #[arg(long, default_value = "percentile(0.9999)")]
     range: RangeMethod,
     /// The features' range is what calibration saw, times this.
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.25)]
+    #[arg(long, value_name = "FACTOR", default_value_t = 3.0)]
     input_headroom: f32,
     /// Rounding of requantization.
     #[arg(long, value_enum, default_value_t = RoundingArg::Double)]
     rounding: RoundingArg,
     /// Core the weights are packed for.
-    #[arg(long, value_name = "CORE", default_value = "portable")]
+    #[arg(long, value_name = "CORE", default_value = "portable", value_parser = TARGETS)]
     target: String,
     /// Share of normal windows that may alarm; sets the threshold.
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
     false_alarm_rate: f64,
     /// Fail (exit 1) where the mean score drifts by more than this share.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     max_drift: f64,
     #[command(flatten)]
     foreign: ForeignArgs,
 }
+
+/// Values of `--target`.
+const TARGETS: [&str; 8] = [
+    "portable", "cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55",
+];
 
 /// Values of `--rounding`.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -93,11 +98,17 @@ struct QuantizeReport {
 
 /// Runs the verb.
 pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
-    let mut vae = open_float(&args.model, &args.foreign)?;
+    if !(args.input_headroom >= 1.0 && args.input_headroom.is_finite()) {
+        return Err(QuantizeError::Headroom(args.input_headroom).into());
+    }
+    let loaded = args.recordings.load(&args.calibrate)?;
+    let (mut vae, foreign) = open_float(&args.model, &args.foreign)?;
+    if foreign {
+        args.foreign.adapt(&mut vae, loaded.iter().map(|loaded| &loaded.recording))?;
+    }
     if let Some(score) = args.foreign.score() {
         vae.score = score;
     }
-    let loaded = args.recordings.load(&args.calibrate)?;
     let set = window_set(&loaded, &vae.frontend, args.keep_label)?;
     let options = QuantizeOptions {
         range: args.range,
@@ -118,8 +129,7 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
     blob.save(&args.out)?;
 
     let (float, int8) = mean_scores(&vae, &blob, &set, &indices)?;
-    // A score near 0 drifts in absolute terms: a Gaussian NLL may cross it.
-    let drift = (int8 - float) / float.abs().max(1e-9);
+    let drift = relative_drift(&vae, float, int8);
     let model = blob.model()?;
     let report = QuantizeReport {
         model: file_name(&args.out),
@@ -152,7 +162,8 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
         .row("threshold", threshold)
         .to_string();
     printer.report(&report, &text)?;
-    if drift.abs() > args.max_drift {
+    // A drift that is not a number is beyond every budget.
+    if drift.is_nan() || drift.abs() > args.max_drift {
         eprintln!(
             "the int8 model's mean score drifts by {:+.2} %, more than --max-drift {}; try --range mse or minmax",
             100.0 * drift,
@@ -161,6 +172,18 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
         return Ok(ExitCode::from(1));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Drift over the score's size. A Gaussian NLL may be near 0, where its own size
+/// says nothing: half a nat a feature is the least it is compared with.
+fn relative_drift(vae: &picovae::graph::Vae, float: f64, int8: f64) -> f64 {
+    let floor = match (vae.score, &vae.likelihood) {
+        (ScoreKind::GaussianNll | ScoreKind::NegativeElbo, Likelihood::Gaussian { .. }) => {
+            0.5 * vae.input_len() as f64
+        }
+        _ => 1e-9,
+    };
+    (int8 - float) / float.abs().max(floor)
 }
 
 /// At most `most` of `count` indices, evenly spread.

@@ -97,6 +97,12 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
         recordings.push(recording);
     }
     let threshold = match args.threshold {
+        Some(real) if !real.is_finite() => {
+            return Err(miette::miette!(
+                help = "give a number in the score's unit; `picovae inspect` shows the blob's own",
+                "--threshold is {real}"
+            ));
+        }
         Some(real) => Some(raw_score(real, &model)),
         None => model.threshold(),
     };
@@ -118,12 +124,12 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
             marks.push((lines.len(), file_name(&recording.path)));
         }
         for window in clips.windows().take(limit - lines.len()) {
+            let raw = simulator.raw(window.samples);
             if let Some((file, path)) = &mut raw_file {
-                let bytes: Vec<u8> =
-                    simulator.raw(window.samples).iter().flat_map(|x| x.to_le_bytes()).collect();
+                let bytes: Vec<u8> = raw.iter().flat_map(|x| x.to_le_bytes()).collect();
                 file.write_all(&bytes).into_diagnostic().wrap_err_with(|| path.clone())?;
             }
-            let score = simulator.score(window.samples, &mut hash).into_diagnostic()?;
+            let score = simulator.score_raw(&mut hash).into_diagnostic()?;
             lines.push(Line {
                 clip: window.clip,
                 start: window.start,
@@ -138,12 +144,7 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
     if let Some((mut file, path)) = raw_file {
         file.flush().into_diagnostic().wrap_err(path)?;
     }
-    if simulator.saturated > 0 {
-        eprintln!(
-            "warning: {} samples are beyond the device's i16 range and were saturated; the sensor's range must be checked",
-            simulator.saturated
-        );
-    }
+    progress::warn_saturated(simulator.saturated);
 
     let threshold = threshold.map(|score| real_score(score, model.score_kind()));
     if let Some(path) = &args.scores {

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 pub struct TrainArgs {
     #[command(flatten)]
     data: DataArgs,
-    /// Train on windows with this label only.
+    /// Train on windows with this label only [default: 0, where there are labels].
     #[arg(long, value_name = "INT", requires = "labels", allow_negative_numbers = true)]
     keep_label: Option<i64>,
     /// Model to write.

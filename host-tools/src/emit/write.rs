@@ -149,6 +149,8 @@ fn bytes(
         },
     };
     let float = &model.frontend.float;
+    let lsbs: Vec<f32> = (0..float.channels).map(|channel| float.lsb(channel)).collect();
+    let lsb = payload.push(bytemuck::cast_slice(&lsbs), 4).offset;
     let latent = &model.latent;
     let description = Description {
         name: &model.name,
@@ -161,10 +163,10 @@ fn bytes(
         rounding: model.rounding,
         frontend: wire::Frontend {
             window_len: float.window_len as u16,
-            hop: float.hop.min(usize::from(u16::MAX)) as u16,
+            hop: float.hop as u16,
             channels: float.channels as u16,
             remove_mean: float.remove_mean,
-            lsb_bits: float.input_lsb.to_bits(),
+            lsb,
             offset,
             multiplier,
             shift,

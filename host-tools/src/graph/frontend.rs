@@ -20,8 +20,9 @@ pub struct Frontend {
     pub offset: Vec<f32>,
     /// Per channel, in the recording's units: `feature = (x - offset) / scale`.
     pub scale: Vec<f32>,
-    /// The device sees `raw = round(x / input_lsb)` as i16.
-    pub input_lsb: f32,
+    /// The device sees `raw = round(x / lsb)` as i16: one for all channels, or one a channel.
+    #[serde(deserialize_with = "one_or_many")]
+    pub input_lsb: Vec<f32>,
 }
 
 impl Frontend {
@@ -34,7 +35,7 @@ impl Frontend {
             remove_mean: false,
             offset: vec![0.0; channels],
             scale: vec![1.0; channels],
-            input_lsb: 1.0,
+            input_lsb: vec![1.0],
         }
     }
 
@@ -80,11 +81,17 @@ impl Frontend {
         }
     }
 
-    /// The i16 the device's converter gives for `x`: rounded to nearest, ties
-    /// away from zero, saturated.
-    pub fn raw(&self, x: f32) -> i16 {
+    /// Real value of one count of a channel.
+    pub fn lsb(&self, channel: usize) -> f32 {
+        let one = self.input_lsb.first().copied().unwrap_or(1.0);
+        self.input_lsb.get(channel).copied().unwrap_or(one)
+    }
+
+    /// The i16 the device's converter gives for `x` on `channel`: rounded to
+    /// nearest, ties away from zero, saturated.
+    pub fn raw(&self, x: f32, channel: usize) -> i16 {
         // `as` saturates.
-        (f64::from(x) / f64::from(self.input_lsb)).round() as i16
+        (f64::from(x) / f64::from(self.lsb(channel))).round() as i16
     }
 
     /// Checks that lengths, scales and the LSB are usable.
@@ -131,15 +138,29 @@ impl Frontend {
         if let Some(value) = self.scale.iter().find(|v| !(v.is_finite() && **v > 0.0)) {
             return bad("scale", value.to_string(), "positive and finite");
         }
-        if !(self.input_lsb.is_finite() && self.input_lsb > 0.0) {
-            return bad(
-                "input_lsb",
-                self.input_lsb.to_string(),
-                "positive and finite",
-            );
+        if ![1, self.channels].contains(&self.input_lsb.len()) {
+            let count = self.input_lsb.len().to_string();
+            return bad("the number of LSBs", count, "1, or one a channel");
+        }
+        if let Some(value) = self.input_lsb.iter().find(|v| !(v.is_finite() && **v > 0.0)) {
+            return bad("input_lsb", value.to_string(), "positive and finite");
         }
         Ok(())
     }
+}
+
+/// A number, or a list of numbers.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Vec<f32>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(f32),
+        Many(Vec<f32>),
+    }
+    Ok(match OneOrMany::deserialize(input)? {
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::Many(many) => many,
+    })
 }
 
 #[cfg(test)]
@@ -163,13 +184,14 @@ mod tests {
     #[test]
     fn raw_rounds_and_saturates() {
         let frontend = Frontend {
-            input_lsb: 0.5,
-            ..Frontend::identity(1, 1, 1)
+            input_lsb: vec![0.5, 2.0],
+            ..Frontend::identity(1, 1, 2)
         };
-        assert_eq!(frontend.raw(1.25), 3);
-        assert_eq!(frontend.raw(-1.25), -3);
-        assert_eq!(frontend.raw(1e9), i16::MAX);
-        assert_eq!(frontend.raw(-1e9), i16::MIN);
+        assert_eq!(frontend.raw(3.0, 1), 2);
+        assert_eq!(frontend.raw(1.25, 0), 3);
+        assert_eq!(frontend.raw(-1.25, 0), -3);
+        assert_eq!(frontend.raw(1e9, 0), i16::MAX);
+        assert_eq!(frontend.raw(-1e9, 0), i16::MIN);
     }
 
     #[test]

@@ -145,6 +145,16 @@ pub fn lower(
     options: &QuantizeOptions,
 ) -> Result<QuantizedVae, QuantizeError> {
     vae.validate()?;
+    for (what, value) in [
+        ("window length", vae.frontend.window_len),
+        ("hop", vae.frontend.hop),
+        ("number of channels", vae.frontend.channels),
+        ("latent", vae.latent_len()),
+    ] {
+        if value > usize::from(u16::MAX) {
+            return Err(QuantizeError::TooLarge { what: what.into(), value });
+        }
+    }
     let features = feature_grid(vae, ranges, options)?;
     let frontend = lower_frontend(&vae.frontend, features)?;
     let mut layers = Vec::new();
@@ -181,12 +191,16 @@ pub fn lower(
         latent,
         likelihood: lower_likelihood(vae, unit)?,
         score: vae.score,
-        mean_square: wide_factor(mean_square).ok_or(factor_error("score", 0, mean_square))?,
+        mean_square: wide_factor(mean_square).ok_or(too_large(features))?,
     })
 }
 
 fn factor_error(layer: &str, channel: usize, factor: f64) -> QuantizeError {
     QuantizeError::Factor { layer: layer.to_string(), channel, factor }
+}
+
+fn too_large(features: Grid) -> QuantizeError {
+    QuantizeError::FeatureRange { reach: 128.0 * features.scale }
 }
 
 /// Grid of the features: pixels for Bernoulli, else what calibration saw with headroom.
@@ -217,8 +231,8 @@ fn lower_frontend(frontend: &Frontend, grid: Grid) -> Result<IntFrontend, Quanti
     let window = frontend.window_len as f64;
     let gain = if frontend.remove_mean { window } else { 1.0 };
     let (mut offset, mut multiplier) = (Vec::new(), Vec::new());
-    let lsb = f64::from(frontend.input_lsb);
     for (channel, (&o, &s)) in frontend.offset.iter().zip(&frontend.scale).enumerate() {
+        let lsb = f64::from(frontend.lsb(channel));
         let error = || QuantizeError::Frontend { channel };
         let counts = (f64::from(o) / lsb * gain).round();
         // v = T x - sum - offset must fit i32; the core checks the same.
@@ -298,8 +312,10 @@ fn lower_head(
     options: &QuantizeOptions,
 ) -> Result<(IntLayer, IntLatent), QuantizeError> {
     let len = vae.latent_len();
-    let mu_frac_bits = frac_bits(&ranges.mu, 0);
-    let logvar_frac_bits = frac_bits(&ranges.logvar, MIN_LOGVAR_FRAC_BITS);
+    // A plain autoencoder's latent may be narrow: it has no prior to live by.
+    let most = if vae.logvar.is_some() { HEAD_FRAC_BITS } else { 15 };
+    let mu_frac_bits = frac_bits(&ranges.mu, 0, most);
+    let logvar_frac_bits = frac_bits(&ranges.logvar, MIN_LOGVAR_FRAC_BITS, HEAD_FRAC_BITS);
     let mut scales = vec![2f64.powi(-i32::from(mu_frac_bits)); len];
     if vae.logvar.is_some() {
         scales.extend(vec![2f64.powi(-i32::from(logvar_frac_bits)); len]);
@@ -321,7 +337,10 @@ fn lower_head(
         let reach = low.abs().max(high).max(PRIOR_RANGE);
         Grid { scale: reach / 127.0, zero_point: 0 }
     } else {
-        Grid::covering(low, high)
+        // The latent's own grid is the finest that makes sense.
+        let finest = 255.0 * 2f64.powi(-i32::from(mu_frac_bits));
+        let spread = (finest - (high.max(0.0) - low.min(0.0))).max(0.0);
+        Grid::covering(low, high.max(0.0) + spread)
     };
     let factor = 2f64.powi(-i32::from(mu_frac_bits)) / grid.scale;
     let multiplier = Multiplier::from_factor(factor)
@@ -331,11 +350,11 @@ fn lower_head(
     Ok((head, IntLatent { len, has_logvar, mu_frac_bits, logvar_frac_bits, grid, multiplier }))
 }
 
-/// Most fraction bits, at most [`HEAD_FRAC_BITS`], at least `least`, that leave half as much range again as was seen.
-fn frac_bits(observer: &Observer, least: u8) -> u8 {
+/// Most fraction bits, at most `most`, at least `least`, that leave half as much range again as was seen.
+fn frac_bits(observer: &Observer, least: u8, most: u8) -> u8 {
     let (low, high) = observer.extremes();
     let reach = low.abs().max(high.abs()) * 1.5;
-    (least..=HEAD_FRAC_BITS)
+    (least..=most)
         .rev()
         .find(|bits| reach * 2f64.powi(i32::from(*bits)) < 32_767.0)
         .unwrap_or(least)
@@ -458,7 +477,7 @@ fn lower_likelihood(vae: &Vae, unit: f64) -> Result<IntLikelihood, QuantizeError
     let factor = 0.5 * unit * unit * step * 65_536.0;
     Ok(IntLikelihood::Gaussian {
         precision: integers,
-        factor: wide_factor(factor).ok_or(factor_error("likelihood", 0, factor))?,
+        factor: wide_factor(factor).ok_or(QuantizeError::FeatureRange { reach: 64.0 * 128.0 * unit })?,
         constant: (constant * 65_536.0).round() as i64,
     })
 }

@@ -79,7 +79,7 @@ impl Default for QuantizeOptions {
     fn default() -> Self {
         Self {
             range: RangeMethod::Percentile(0.9999),
-            input_headroom: 1.25,
+            input_headroom: 3.0,
             rounding: picovae_core::fixed::Rounding::Double,
             max_windows: 2_000,
         }
@@ -157,6 +157,17 @@ pub enum QuantizeError {
         /// Its activation.
         activation: crate::graph::Activation,
     },
+    /// The features are in no usual unit.
+    #[error("features reach {reach:e}, too far from 1 for the device's scores")]
+    #[diagnostic(help("normalize the features: train with `--normalize per-channel`, or give a state dict's `--scale`"))]
+    FeatureRange {
+        /// Greatest feature the grid holds.
+        reach: f64,
+    },
+    /// The headroom makes no sense.
+    #[error("the input headroom is {0}")]
+    #[diagnostic(help("it is a factor of at least 1, e.g. 2"))]
+    Headroom(f32),
     /// The front-end cannot be expressed in integers.
     #[error("front-end: offset or scale of channel {channel} is out of the device's range")]
     #[diagnostic(help(

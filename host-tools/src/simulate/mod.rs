@@ -29,6 +29,16 @@ pub struct ScoredWindow {
     pub score: Score,
 }
 
+/// The scored windows of a recording.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scored {
+    /// One a window, in order.
+    pub windows: Vec<ScoredWindow>,
+    /// Samples that did not fit the device's i16 and were saturated; those of
+    /// overlapping windows count in each.
+    pub saturated: u64,
+}
+
 /// Mean scores of many windows, nats.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct MeanScores {
@@ -58,7 +68,7 @@ pub fn frontend_of(model: &Model<'_>) -> Frontend {
     let wire = &model.description().frontend;
     Frontend {
         remove_mean: wire.remove_mean,
-        input_lsb: f32::from_bits(wire.lsb_bits),
+        input_lsb: model.lsb_bits().iter().map(|bits| f32::from_bits(*bits)).collect(),
         ..Frontend::identity(wire.window_len.into(), wire.hop.into(), wire.channels.into())
     }
 }
@@ -103,9 +113,9 @@ impl<'m, 'a> Simulator<'m, 'a> {
     /// The device's raw counts of a window of real samples.
     pub fn raw(&mut self, samples: &[f32]) -> &[i16] {
         self.window.clear();
-        let lsb = f64::from(self.frontend.input_lsb);
-        for &x in samples {
-            let counts = (f64::from(x) / lsb).round();
+        let channels = self.frontend.channels.max(1);
+        for (i, &x) in samples.iter().enumerate() {
+            let counts = (f64::from(x) / f64::from(self.frontend.lsb(i % channels))).round();
             self.saturated += u64::from(!(-32_768.0..=32_767.0).contains(&counts));
             // `as` saturates.
             self.window.push(counts as i16);
@@ -119,6 +129,14 @@ impl<'m, 'a> Simulator<'m, 'a> {
     /// [`VaeError::InputLength`].
     pub fn score(&mut self, samples: &[f32], trace: &mut impl Trace) -> Result<Score, VaeError> {
         self.raw(samples);
+        self.score_raw(trace)
+    }
+
+    /// Scores the window that [`raw`](Self::raw) converted last.
+    ///
+    /// # Errors
+    /// [`VaeError::InputLength`].
+    pub fn score_raw(&mut self, trace: &mut impl Trace) -> Result<Score, VaeError> {
         self.vae.score_window_traced(&self.window, trace)
     }
 
@@ -135,24 +153,27 @@ const CHUNK: usize = 64;
 ///
 /// # Errors
 /// [`VaeError`] where the windows do not fit the model.
-pub fn score_all(model: &Model<'_>, clips: &Clips<'_>) -> Result<Vec<ScoredWindow>, VaeError> {
+pub fn score_all(model: &Model<'_>, clips: &Clips<'_>) -> Result<Scored, VaeError> {
     let batches: Vec<_> = clips.batches(CHUNK).collect();
-    let scored: Result<Vec<Vec<ScoredWindow>>, VaeError> = batches
+    let parts: Result<Vec<Scored>, VaeError> = batches
         .into_par_iter()
         .map(|range| {
             let mut arena = SimulatorArena::new(model);
             let mut simulator = Simulator::new(model, &mut arena)?;
-            range
-                .map(|index| {
-                    let window = clips.window(index);
-                    let score =
-                        simulator.score(window.samples, &mut NoTrace)?;
-                    Ok(ScoredWindow { index, clip: window.clip, start: window.start, score })
-                })
-                .collect()
+            let mut windows = Vec::with_capacity(range.len());
+            for index in range {
+                let window = clips.window(index);
+                let score = simulator.score(window.samples, &mut NoTrace)?;
+                windows.push(ScoredWindow { index, clip: window.clip, start: window.start, score });
+            }
+            Ok(Scored { windows, saturated: simulator.saturated })
         })
         .collect();
-    Ok(scored?.into_iter().flatten().collect())
+    Ok(parts?.into_iter().fold(Scored::default(), |mut all, part| {
+        all.windows.extend(part.windows);
+        all.saturated += part.saturated;
+        all
+    }))
 }
 
 /// Scores the windows of a set, in its order, on all cores.

@@ -18,7 +18,7 @@ pub use config::{Architecture, FitConfig, Sigma, TrainConfig};
 pub use error::TrainError;
 pub use fit::{EpochRecord, TrainReport, fit};
 pub use init::random_vae;
-pub use normalize::{Normalize, fit_frontend};
+pub use normalize::{Normalize, fit_frontend, input_lsb};
 pub use precision::residual_precision;
 
 use crate::graph::{Frontend, Likelihood, Vae};

@@ -56,14 +56,14 @@ pub fn fit_frontend(
     let mut fitted = Frontend {
         offset: vec![0.0; channels],
         scale: vec![1.0; channels],
-        input_lsb: 1.0,
+        input_lsb: vec![1.0],
         ..frontend.clone()
     };
     fitted.validate()?;
     if data.is_empty() {
         return Err(TrainError::TooFewWindows { windows: 0 });
     }
-    fitted.input_lsb = input_lsb(data);
+    fitted.input_lsb = input_lsb(data, channels);
     let (offset, scale) = match normalize {
         Normalize::None => return Ok(fitted),
         Normalize::Unit255 => {
@@ -121,23 +121,27 @@ fn moments(data: &WindowSet<'_>, frontend: &Frontend, together: bool) -> (Vec<f3
 /// Headroom of the device's i16 samples over the training data's range.
 const HEADROOM: f32 = 4.0;
 
-fn input_lsb(data: &WindowSet<'_>) -> f32 {
-    if data
-        .sources()
-        .iter()
-        .all(|clips| clips.recording().is_i16())
-    {
-        return 1.0;
+/// LSBs of the device's samples for a recording's channels: 1 where a channel
+/// holds integers that fit i16, else the power of two that leaves four times
+/// its range within i16.
+pub fn input_lsb(data: &WindowSet<'_>, channels: usize) -> Vec<f32> {
+    let mut largest = vec![0.0f32; channels];
+    let mut integers = vec![true; channels];
+    // Every layout is row-major with the channels innermost.
+    for clips in data.sources() {
+        for (at, x) in clips.recording().samples.iter().enumerate() {
+            let channel = at % channels.max(1);
+            largest[channel] = largest[channel].max(x.abs());
+            integers[channel] &= x.fract() == 0.0 && (-32_768.0..=32_767.0).contains(x);
+        }
     }
-    let samples = data
-        .sources()
-        .iter()
-        .flat_map(|clips| &clips.recording().samples);
-    let largest = samples.fold(0.0f32, |max, x| max.max(x.abs()));
-    if largest == 0.0 {
-        return 1.0;
-    }
-    let exponent = (largest * HEADROOM / f32::from(i16::MAX)).log2().ceil();
-    // Within f32's normal range, whatever the units.
-    exponent.clamp(-126.0, 126.0).exp2()
+    let lsb = |(largest, integers): (f32, bool)| {
+        if integers || largest == 0.0 {
+            return 1.0;
+        }
+        let exponent = (largest * HEADROOM / f32::from(i16::MAX)).log2().ceil();
+        // Within f32's normal range, whatever the units.
+        exponent.clamp(-126.0, 126.0).exp2()
+    };
+    largest.into_iter().zip(integers).map(lsb).collect()
 }

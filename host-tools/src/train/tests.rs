@@ -65,7 +65,7 @@ fn gaussian_learns_and_repeats() {
     assert!(precision.iter().all(|p| *p > 2.0), "{precision}");
     assert!((vae.frontend.offset[0] - 3.0).abs() < 0.2);
     // Range 5 x 4 over i16: 20 / 32767 rounds up to 2^-10.
-    assert_eq!(vae.frontend.input_lsb, 2f32.powi(-10));
+    assert_eq!(vae.frontend.lsb(0), 2f32.powi(-10));
     assert_eq!(run(&config).unwrap().0, vae);
 }
 

@@ -105,7 +105,7 @@ pub fn write(net: &Net, packing: u8) -> Vec<u8> {
             hop: 1,
             channels: 1,
             remove_mean: false,
-            lsb_bits: 0,
+            lsb: 0,
             offset,
             multiplier,
             shift,
