@@ -135,7 +135,8 @@ fn write_readme(table: &str) -> Result<()> {
     let (start, end) = ("<!-- models -->\n", "<!-- /models -->");
     let (before, rest) = text.split_once(start).context("README.md has no <!-- models --> mark")?;
     let (_, after) = rest.split_once(end).context("README.md has no <!-- /models --> mark")?;
-    std::fs::write(&path, format!("{before}{start}{table}{end}{after}")).context("writing README.md")
+    std::fs::write(&path, format!("{before}{start}{table}{end}{after}"))
+        .context("writing README.md")
 }
 
 /// A Markdown table: the README's.
