@@ -129,6 +129,9 @@ fn check_layers(model: &Model<'_>) -> Result<ArenaPlan, ModelError> {
     let mut plan = ArenaPlan::default();
     let mut expected_input = model.input_len();
     for (index, record) in (0..count).zip(model.layers) {
+        if record.reserved1 != 0 || record.flags & !flags::RIGHT_SHIFTS != 0 {
+            return Err(ModelError::UnsupportedLayer { layer: index });
+        }
         let layer = LayerView::new(record, model.payload).map_err(|fault| fault.at(index))?;
         let at = usize::from(index);
         let decoder = at >= encoder_len;
