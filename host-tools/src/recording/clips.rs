@@ -45,23 +45,28 @@ impl Recording {
     /// | `[t]` | channels is 1, t >= window_len | one clip |
     ///
     /// # Errors
-    /// [`RecordingError::Shape`] or [`RecordingError::TooShort`].
+    /// [`RecordingError::Shape`], [`RecordingError::ChannelsFirst`] or
+    /// [`RecordingError::TooShort`].
     pub fn clips(&self, frontend: &Frontend) -> Result<Clips<'_>, RecordingError> {
         let (window_len, channels) = (frontend.window_len, frontend.channels);
         let input_len = frontend.input_len();
-        let too_short = |frames| {
-            Err(RecordingError::TooShort {
-                path: self.path.clone(),
-                frames,
-                window_len,
-            })
-        };
+        let too_short =
+            |frames| Err(RecordingError::TooShort { path: self.path.clone(), frames, window_len });
         let (clips, clip_frames) = match self.shape[..] {
             [n, t, c] if c == channels && t >= window_len => (n, t),
             [n, ..] if self.shape.len() > 1 && self.row_len() == input_len => (n, window_len),
             [t, c] if c == channels && t >= window_len => (1, t),
             [n, t] if channels == 1 && t >= window_len => (n, t),
             [t] if channels == 1 && t >= window_len => (1, t),
+            // Channels before frames.
+            [.., c, t] if c == channels && c != t && t >= window_len && self.shape.len() <= 3 => {
+                return Err(RecordingError::ChannelsFirst {
+                    path: self.path.clone(),
+                    found: self.shape.clone(),
+                    channels,
+                    frames: t,
+                });
+            }
             // The right number of channels, but too few frames.
             [_, t, c] if c == channels => return too_short(t),
             [t, c] if c == channels => return too_short(t),
@@ -167,8 +172,6 @@ impl<'a> Clips<'a> {
     /// [`Self::features`].
     pub fn batches(&self, len: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let (count, len) = (self.window_count(), len.max(1));
-        (0..count)
-            .step_by(len)
-            .map(move |start| start..(start + len).min(count))
+        (0..count).step_by(len).map(move |start| start..(start + len).min(count))
     }
 }

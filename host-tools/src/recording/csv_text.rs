@@ -1,56 +1,152 @@
-//! CSV text: separator and header are sniffed, non-numeric columns dropped.
+//! CSV text: which columns are read, and as what.
 
-use super::{Recording, RecordingError};
+use super::csv_table::Table;
+use super::timestamps::{self, Steps};
+use super::{Recording, RecordingError, label_words};
 use std::path::Path;
 
-/// Lines looked at to tell separator, header and numeric columns.
-const SNIFFED_LINES: usize = 50;
-
+/// Reads the wanted columns, or every numeric one that does not just count
+/// time or rows.
 pub(super) fn read(
     path: &Path,
     bytes: &[u8],
     wanted: &[String],
 ) -> Result<Recording, RecordingError> {
     let table = Table::sniff(path, bytes)?;
-    let kept = table.choose(path, wanted)?;
-    let mut samples = Vec::new();
-    let mut rows = 0;
-    for (line, record) in table.records(path) {
-        let record = record?;
-        if record.len() != table.names.len() {
-            return Err(RecordingError::Ragged {
+    if !wanted.is_empty() {
+        let kept: Vec<usize> =
+            wanted.iter().map(|want| table.column(path, want)).collect::<Result<_, _>>()?;
+        return read_numbers(path, &table, &kept, |_, _| {});
+    }
+    let numeric = table.numeric_columns();
+    let is_named = |column: &usize| table.has_header && timestamps::is_named(&table.names[*column]);
+    let mut kept: Vec<usize> = numeric.iter().copied().filter(|c| !is_named(c)).collect();
+    if kept.is_empty() {
+        // Nothing else to read: then these are what was meant.
+        kept.clone_from(&numeric);
+    }
+    for column in numeric.iter().filter(|column| !kept.contains(column)) {
+        report_dropped(path, &table.names[*column], "is named like a timestamp");
+    }
+    let mut steps = vec![Steps::default(); kept.len()];
+    let recording = read_numbers(path, &table, &kept, |at, cell| {
+        let steps = &mut steps[at];
+        if steps.may_count() {
+            steps.push(table.number_f64(kept[at], cell).unwrap_or(f64::NAN));
+        }
+    })?;
+    Ok(without_counters(recording, &steps))
+}
+
+/// Reads one column of labels, numbers or words: the one called `column`, or
+/// `label`, or the only one that can be labels.
+pub(super) fn read_labels(
+    path: &Path,
+    bytes: &[u8],
+    column: Option<&str>,
+) -> Result<Recording, RecordingError> {
+    let mut table = Table::sniff(path, bytes)?;
+    let wanted = column.unwrap_or("label");
+    if !table.has_header && header_of_words(&table, wanted) {
+        table.set_header(true);
+    }
+    let kept = match table.column(path, wanted) {
+        Ok(at) => vec![at],
+        Err(error) if column.is_some() => return Err(error),
+        Err(error) => match (table.numeric_columns(), word_columns(&table)) {
+            (numeric, _) if !numeric.is_empty() => numeric,
+            (_, words) if !words.is_empty() => words,
+            // A single column is what was meant, and its first cell refused.
+            _ if table.names.len() == 1 => vec![0],
+            _ => return Err(error),
+        },
+    };
+    let value = |column: usize, cell: &str| {
+        table.number(column, cell).or_else(|| label_words::value(cell).map(f32::from))
+    };
+    read_cells(path, &table, &kept, |column, line, cell| {
+        let label_text =
+            || RecordingError::LabelText { path: path.to_path_buf(), line, cell: cell.to_string() };
+        value(column, cell).filter(|value| value.is_finite()).ok_or_else(label_text)
+    })
+}
+
+/// Whether the first line of a text without numbers names the columns: it
+/// holds the name looked for, or a cell unlike the label words below it.
+fn header_of_words(table: &Table<'_>, wanted: &str) -> bool {
+    let Some((first, rest)) = table.sniffed.split_first() else {
+        return false;
+    };
+    let unlike_the_rest = |(column, cell): (usize, &str)| {
+        let mut below = rest.iter().filter_map(|r| r.get(column)).map(label_words::family);
+        below.next().flatten().is_some_and(|family| label_words::family(cell) != Some(family))
+    };
+    let numbers = first.iter().enumerate().any(|(c, cell)| table.number(c, cell).is_some());
+    !numbers
+        && (first.iter().any(|cell| cell == wanted.trim())
+            || first.iter().enumerate().any(unlike_the_rest))
+}
+
+/// Columns that hold label words and nothing else, as far as they were seen.
+fn word_columns(table: &Table<'_>) -> Vec<usize> {
+    let data = &table.sniffed[usize::from(table.has_header)..];
+    (0..table.names.len())
+        .filter(|column| {
+            let mut cells = data.iter().filter_map(|r| r.get(*column));
+            !data.is_empty() && cells.all(|cell| label_words::value(cell).is_some())
+        })
+        .collect()
+}
+
+/// Reads columns of finite numbers; `watch` sees every cell with its place
+/// among `kept`.
+fn read_numbers(
+    path: &Path,
+    table: &Table<'_>,
+    kept: &[usize],
+    mut watch: impl FnMut(usize, &str),
+) -> Result<Recording, RecordingError> {
+    let mut at = 0;
+    read_cells(path, table, kept, |column, line, cell| {
+        watch(at, cell);
+        at = (at + 1) % kept.len();
+        let name = || table.names[column].clone();
+        match table.number(column, cell) {
+            None => Err(RecordingError::NotANumber {
                 path: path.to_path_buf(),
                 line,
-                expected: table.names.len(),
-                found: record.len(),
-            });
+                column: name(),
+                cell: cell.to_string(),
+            }),
+            Some(value) if !value.is_finite() => Err(RecordingError::NotFinite {
+                path: path.to_path_buf(),
+                row: line as usize,
+                column: name(),
+                value,
+            }),
+            Some(value) => Ok(value),
         }
-        for &column in &kept {
-            let cell = record.get(column).unwrap_or_default();
-            let Some(value) = number(cell) else {
-                return Err(RecordingError::NotANumber {
-                    path: path.to_path_buf(),
-                    line,
-                    column: table.names[column].clone(),
-                    cell: cell.to_string(),
-                });
-            };
-            if !value.is_finite() {
-                return Err(RecordingError::NotFinite {
-                    path: path.to_path_buf(),
-                    row: line as usize,
-                    column: table.names[column].clone(),
-                    value,
-                });
-            }
-            samples.push(value);
+    })
+}
+
+/// Reads columns, each cell (column, line, text) by `value`.
+fn read_cells(
+    path: &Path,
+    table: &Table<'_>,
+    kept: &[usize],
+    mut value: impl FnMut(usize, u64, &str) -> Result<f32, RecordingError>,
+) -> Result<Recording, RecordingError> {
+    let mut samples = Vec::new();
+    let mut rows = 0;
+    for record in table.records(path) {
+        let (line, record) = record?;
+        for &column in kept {
+            samples.push(value(column, line, record.get(column).unwrap_or_default())?);
         }
         rows += 1;
     }
-    if rows == 0 {
-        return Err(RecordingError::Empty {
-            path: path.to_path_buf(),
-        });
+    if samples.is_empty() {
+        return Err(RecordingError::Empty { path: path.to_path_buf() });
     }
     Ok(Recording {
         path: path.to_path_buf(),
@@ -60,156 +156,114 @@ pub(super) fn read(
     })
 }
 
-/// A text file whose layout is known.
-struct Table<'a> {
-    text: &'a str,
-    separator: u8,
-    /// Names from the header, or "0", "1", … without one.
-    names: Vec<String>,
-    has_header: bool,
-    /// Whether the column's cells look like numbers.
-    numeric: Vec<bool>,
-}
-
-impl<'a> Table<'a> {
-    fn sniff(path: &Path, bytes: &'a [u8]) -> Result<Self, RecordingError> {
-        let text = std::str::from_utf8(bytes).map_err(|_| RecordingError::Format {
-            path: path.to_path_buf(),
-            reason: "neither NPY, IDX nor UTF-8 text".into(),
-        })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let separator = separator(text);
-        let mut records = Vec::new();
-        for record in reader(text, separator).into_records().take(SNIFFED_LINES) {
-            records.push(record.map_err(|e| format_error(path, &e))?);
-        }
-        let Some(first) = records.first() else {
-            return Err(RecordingError::Empty {
-                path: path.to_path_buf(),
-            });
-        };
-        let fields = first.len();
-        let numeric_after = |column: usize| {
-            let mut cells = records.iter().skip(1).filter_map(|r| r.get(column));
-            cells.any(|cell| number(cell).is_some())
-        };
-        // A header names at least one column whose cells are numbers, and
-        // holds no number itself.
-        let has_header = first.iter().all(|cell| number(cell).is_none())
-            && (records.len() == 1 || (0..fields).any(numeric_after));
-        let data = &records[usize::from(has_header)..];
-        let numeric = (0..fields)
-            .map(|column| {
-                let mut cells = data.iter().filter_map(|r| r.get(column));
-                cells.any(|cell| number(cell).is_some())
-            })
-            .collect();
-        let names = first
-            .iter()
-            .enumerate()
-            .map(|(i, cell)| {
-                if has_header && !cell.is_empty() {
-                    cell.to_string()
-                } else {
-                    i.to_string()
-                }
-            })
-            .collect();
-        Ok(Self {
-            text,
-            separator,
-            names,
-            has_header,
-            numeric,
-        })
+/// Leaves out the columns that count, unless all of them do.
+fn without_counters(recording: Recording, steps: &[Steps]) -> Recording {
+    let counts: Vec<bool> = steps.iter().map(Steps::counts).collect();
+    if counts.iter().all(|c| *c) || !counts.contains(&true) {
+        return recording;
     }
-
-    /// Indices of the columns to keep.
-    fn choose(&self, path: &Path, wanted: &[String]) -> Result<Vec<usize>, RecordingError> {
-        if wanted.is_empty() {
-            let kept: Vec<usize> = (0..self.names.len()).filter(|c| self.numeric[*c]).collect();
-            if kept.is_empty() {
-                return Err(RecordingError::Empty {
-                    path: path.to_path_buf(),
-                });
-            }
-            return Ok(kept);
-        }
-        wanted
-            .iter()
-            .map(|want| {
-                let by_name = self.names.iter().position(|name| name == want.trim());
-                let by_number = || want.trim().parse().ok().filter(|i| *i < self.names.len());
-                by_name
-                    .or_else(by_number)
-                    .ok_or_else(|| RecordingError::UnknownColumn {
-                        path: path.to_path_buf(),
-                        column: want.clone(),
-                        known: self.names.join(", "),
-                    })
-            })
-            .collect()
+    for (name, _) in recording.columns.iter().zip(&counts).filter(|(_, counts)| **counts) {
+        report_dropped(&recording.path, name, "rises or falls by a constant step");
     }
-
-    /// Data records with the line each starts on.
-    fn records(
-        &self,
-        path: &Path,
-    ) -> impl Iterator<Item = (u64, Result<csv::StringRecord, RecordingError>)> {
-        reader(self.text, self.separator)
-            .into_records()
-            .skip(usize::from(self.has_header))
-            .map(move |record| match record {
-                Ok(record) => (record.position().map_or(0, csv::Position::line), Ok(record)),
-                Err(e) => (0, Err(format_error(path, &e))),
-            })
+    let measures = || counts.iter().map(|counts| !counts);
+    let samples = recording.samples.iter().zip(measures().cycle());
+    let columns = recording.columns.into_iter().zip(measures());
+    Recording {
+        shape: vec![recording.shape[0], measures().filter(|m| *m).count()],
+        samples: samples.filter_map(|(x, keep)| keep.then_some(*x)).collect(),
+        columns: columns.filter_map(|(name, keep)| keep.then_some(name)).collect(),
+        path: recording.path,
     }
 }
 
-fn reader(text: &str, separator: u8) -> csv::Reader<&[u8]> {
-    csv::ReaderBuilder::new()
-        .delimiter(separator)
-        .has_headers(false)
-        .flexible(true)
-        .comment(Some(b'#'))
-        .trim(csv::Trim::All)
-        .from_reader(text.as_bytes())
+fn report_dropped(path: &Path, column: &str, why: &str) {
+    eprintln!("{}: column `{column}` {why}: left out; --columns keeps it", path.display());
 }
 
-fn format_error(path: &Path, error: &csv::Error) -> RecordingError {
-    RecordingError::Format {
-        path: path.to_path_buf(),
-        reason: format!("CSV: {error}"),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Recording {
+        super::read(Path::new("a.csv"), text.as_bytes(), &[]).unwrap()
     }
-}
 
-/// A number as sensors write it; `nan` and `inf` parse, and are refused later
-/// with their place.
-fn number(cell: &str) -> Option<f32> {
-    cell.parse().ok()
-}
-
-/// The separator that splits the first lines into the most fields, equally
-/// many a line where possible.
-fn separator(text: &str) -> u8 {
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .take(SNIFFED_LINES)
-        .collect();
-    let quality = |separator: u8| {
-        let counts: Vec<usize> = lines
-            .iter()
-            .map(|line| line.bytes().filter(|b| *b == separator).count())
-            .collect();
-        let first = counts.first().copied().unwrap_or(0);
-        (first > 0 && counts.iter().all(|c| *c == first), first)
-    };
-    let mut best = b',';
-    for candidate in *b";\t" {
-        if quality(candidate) > quality(best) {
-            best = candidate;
-        }
+    fn lines(rows: usize, line: impl Fn(usize) -> String) -> String {
+        (0..rows).map(line).collect()
     }
-    best
+
+    #[test]
+    fn decimal_commas() {
+        let recording = read("0,0;0,0312;1,0234\n0,5;-0,25;-2\n");
+        assert_eq!(recording.shape, [2, 3]);
+        assert_eq!(recording.samples, [0.0, 0.0312, 1.0234, 0.5, -0.25, -2.0]);
+        let recording = read("x\ty\n1\t2\n1,5\t2,5e1\n");
+        assert_eq!(recording.columns, ["x", "y"]);
+        assert_eq!(recording.samples, [1.0, 2.0, 1.5, 25.0]);
+        // Commas win over a `;` that is not on every line.
+        assert_eq!(read("a,b\n1,2\n3,4\n").shape, [2, 2]);
+        assert_eq!(read("a,note\n1,x;y\n3,z\n").samples, [1.0, 3.0]);
+        assert_eq!(read("\"a;b\",c\n1,2\n").columns, ["a;b", "c"]);
+        // Grouped thousands beside decimal points are not guessed at.
+        let error = super::read(Path::new("a.csv"), b"1.5;2\n1,234;3\n", &[]).unwrap_err();
+        assert!(error.to_string().contains("`1,234`"), "{error}");
+        // A line that was cut off does not change the separator.
+        let error = super::read(Path::new("a.csv"), b"0,0;1,5\n0,1;1,6\n0,2\n", &[]).unwrap_err();
+        assert!(matches!(error, RecordingError::Ragged { line: 3, expected: 2, found: 1, .. }));
+    }
+
+    #[test]
+    fn timestamps_are_no_channel() {
+        // By name, however uneven and few.
+        let recording = read("Timestamp,x\n1,2\n5,3\n6,4\n");
+        assert_eq!((&recording.columns[..], recording.shape), (&["x".to_string()][..], vec![3, 1]));
+        assert_eq!(read(",x,Unnamed: 0\n0,2,0\n1,2,1\n").columns, ["0", "x"]);
+        // By its steps, with a header or not.
+        let text = lines(16, |i| format!("{},{},{}\n", 1_700_000_000 + i, i * i, i % 3));
+        let recording = read(&text);
+        assert_eq!((&recording.shape[..], recording.samples[2]), (&[16, 2][..], 1.0));
+        assert_eq!(recording.columns, ["1", "2"]);
+        assert_eq!(read(&format!("sec,a,b\n{text}")).columns, ["a", "b"]);
+        let named = ["0".to_string(), "1".to_string()];
+        let kept = super::read(Path::new("a.csv"), text.as_bytes(), &named).unwrap();
+        assert_eq!(kept.shape, [16, 2]);
+        // Too few rows to tell, and never the last column left.
+        assert_eq!(read(&lines(15, |i| format!("{i},{}\n", i % 3))).shape, [15, 2]);
+        assert_eq!(read(&lines(20, |i| format!("{i}\n"))).shape, [20, 1]);
+        assert_eq!(read(&lines(20, |i| format!("{i},{}\n", 2 * i))).shape, [20, 2]);
+        assert_eq!(read("time\n1\n2\n").shape, [2, 1]);
+    }
+
+    fn labels(text: &str, column: Option<&str>) -> Result<Vec<f32>, RecordingError> {
+        read_labels(Path::new("l.csv"), text.as_bytes(), column).map(|r| r.samples)
+    }
+
+    #[test]
+    fn labels_in_words() {
+        let text = "clip,label\na,normal\nb,Anomaly\nc,FAULTY\nd,ok\n";
+        assert_eq!(labels(text, None).unwrap(), [0.0, 1.0, 1.0, 0.0]);
+        assert_eq!(labels("clip,state\na,good\nb,fault\n", None).unwrap(), [0.0, 1.0]);
+        assert_eq!(labels("normal\nabnormal\n", None).unwrap(), [0.0, 1.0]);
+        assert_eq!(labels("label\nno\nyes\n", None).unwrap(), [0.0, 1.0]);
+        assert_eq!(labels("anomaly\nFalse\nTrue\n", None).unwrap(), [0.0, 1.0]);
+        let error = labels("clip,label\na,normal\nb,broken\n", None).unwrap_err().to_string();
+        assert!(error.contains("line 3") && error.contains("`broken`"), "{error}");
+        let error = labels("healthy\nbroken\n", None).unwrap_err().to_string();
+        assert!(error.contains("line 1") && error.contains("`healthy`"), "{error}");
+        let error = labels("a,b\nx,y\n", None).unwrap_err();
+        assert!(matches!(error, RecordingError::UnknownColumn { .. }));
+    }
+
+    #[test]
+    fn label_columns_that_count_are_read() {
+        let counting = lines(20, |i| format!("{i},{}\n", i % 2));
+        let expected: Vec<f32> = (0..20).map(|i| (i % 2) as f32).collect();
+        let text = format!("window,label\n{counting}");
+        assert_eq!(labels(&text, None).unwrap(), expected);
+        let text = format!("index,anomaly\n{counting}");
+        assert_eq!(labels(&text, Some("anomaly")).unwrap(), expected);
+        let ramp: Vec<f32> = (0..20).map(|i| i as f32).collect();
+        assert_eq!(labels(&text, Some("index")).unwrap(), ramp);
+        assert_eq!(labels(&lines(20, |i| format!("{i}\n")), None).unwrap(), ramp);
+    }
 }

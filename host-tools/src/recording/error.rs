@@ -1,5 +1,6 @@
 //! What can be wrong with a recording or its labels.
 
+use super::label_words;
 use std::path::PathBuf;
 
 /// Why a recording could not be read or windowed. Every variant names the
@@ -58,7 +59,7 @@ pub enum RecordingError {
     /// A cell of a CSV file is not a number.
     #[error("{}: line {line}, column {column}: `{cell}` is not a number", path.display())]
     #[diagnostic(help(
-        "correct the cell, or name the columns to read with --columns (decimal point, not comma)"
+        "correct the cell, or name the columns to read with --columns; decimal commas are read where `;` or tab separates"
     ))]
     NotANumber {
         /// The file.
@@ -140,6 +141,25 @@ pub enum RecordingError {
         /// Their product.
         input_len: usize,
     },
+    /// The channels come before the frames.
+    #[error(
+        "{}: shape {found:?} is channels first: {channels} channels, then {frames} frames each",
+        path.display()
+    )]
+    #[diagnostic(help(
+        "frames come first, then channels: transpose the array before saving it, \
+         e.g. np.save(path, np.ascontiguousarray(np.swapaxes(x, -1, -2)))"
+    ))]
+    ChannelsFirst {
+        /// The file.
+        path: PathBuf,
+        /// The file's shape.
+        found: Vec<usize>,
+        /// Channels of the model, and the length of the last axis but one.
+        channels: usize,
+        /// Length of the last axis.
+        frames: usize,
+    },
     /// Shorter than one window.
     #[error(
         "{}: {frames} frames a clip are fewer than one window of {window_len}",
@@ -182,6 +202,17 @@ pub enum RecordingError {
         row: usize,
         /// Its value.
         value: f32,
+    },
+    /// A label is neither a number nor a word that is known.
+    #[error("{}: line {line}: `{cell}` is no label", path.display())]
+    #[diagnostic(help("{}; another column is chosen with --label-column", label_words::EXPECTED))]
+    LabelText {
+        /// The label file.
+        path: PathBuf,
+        /// Line of the file, from 1.
+        line: u64,
+        /// What the cell holds.
+        cell: String,
     },
     /// A label file with several axes.
     #[error("{}: labels have shape {found:?}", path.display())]

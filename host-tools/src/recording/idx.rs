@@ -5,10 +5,7 @@ use super::{Recording, RecordingError, load};
 use std::path::Path;
 
 pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Recording, RecordingError> {
-    let format = |reason: String| RecordingError::Format {
-        path: path.to_path_buf(),
-        reason,
-    };
+    let format = |reason: String| RecordingError::Format { path: path.to_path_buf(), reason };
     let (&[0, 0, kind, rank], rest) = bytes
         .split_first_chunk::<4>()
         .ok_or_else(|| format("IDX: shorter than its magic number".into()))?
@@ -28,12 +25,8 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Recording, RecordingErro
     let (axes, data) = rest
         .split_at_checked(4 * usize::from(rank))
         .ok_or_else(|| format("IDX: the file ends inside its header".into()))?;
-    let shape: Vec<usize> = axes
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|axis| u32::from_be_bytes(*axis) as usize)
-        .collect();
+    let shape: Vec<usize> =
+        axes.as_chunks::<4>().0.iter().map(|axis| u32::from_be_bytes(*axis) as usize).collect();
     let count = load::element_count(path, shape.iter().map(|d| *d as u64))?;
     let expected = count as u64 * item;
     if expected != data.len() as u64 {
@@ -45,9 +38,7 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Recording, RecordingErro
         });
     }
     if count == 0 {
-        return Err(RecordingError::Empty {
-            path: path.to_path_buf(),
-        });
+        return Err(RecordingError::Empty { path: path.to_path_buf() });
     }
     let samples = match kind {
         0x08 => data.iter().map(|b| f32::from(*b)).collect(),
@@ -57,12 +48,7 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Recording, RecordingErro
         0x0d => numbers(data, f32::from_be_bytes),
         _ => numbers(data, |b| f64::from_be_bytes(b) as f32),
     };
-    Ok(Recording {
-        path: path.to_path_buf(),
-        shape,
-        samples,
-        columns: Vec::new(),
-    })
+    Ok(Recording { path: path.to_path_buf(), shape, samples, columns: Vec::new() })
 }
 
 fn numbers<const N: usize>(data: &[u8], to: impl Fn([u8; N]) -> f32) -> Vec<f32> {

@@ -1,6 +1,6 @@
 //! Labels of clips, windows or frames.
 
-use super::{Clips, Recording, RecordingError, Rows, csv_text, idx, load, npy};
+use super::{Clips, RecordingError, Rows, csv_text, idx, load, npy};
 use std::path::{Path, PathBuf};
 
 /// Integer labels as read from a file; 0 is normal by convention.
@@ -24,18 +24,19 @@ pub struct WindowLabels {
 
 impl Labels {
     /// Reads labels from CSV (the column called `column`, or `label`, or the
-    /// only numeric one), NPY or IDX.
+    /// only numeric one), NPY or IDX. Words such as `normal`, `anomaly`,
+    /// `true` or `no` in a CSV file are 0 and 1.
     ///
     /// # Errors
-    /// As [`Recording::read`], and [`RecordingError::LabelShape`] or
-    /// [`RecordingError::LabelValue`].
+    /// As [`Recording::read`](super::Recording::read), and [`RecordingError::LabelShape`],
+    /// [`RecordingError::LabelValue`] or [`RecordingError::LabelText`].
     pub fn read(path: impl AsRef<Path>, column: Option<&str>) -> Result<Self, RecordingError> {
         let path = path.as_ref();
         let bytes = load::bytes(path)?;
         let recording = match load::Format::of(&bytes) {
             load::Format::Npy => npy::read(path, &bytes)?,
             load::Format::Idx => idx::read(path, &bytes)?,
-            load::Format::Text => read_text(path, &bytes, column)?,
+            load::Format::Text => csv_text::read_labels(path, &bytes, column)?,
         };
         if recording.shape.iter().filter(|len| **len != 1).count() > 1 {
             return Err(RecordingError::LabelShape {
@@ -53,21 +54,14 @@ impl Labels {
                 if value.fract() == 0.0 && value.abs() < 16_777_216.0 {
                     Ok(*value as i64)
                 } else {
-                    Err(RecordingError::LabelValue {
-                        path: path.to_path_buf(),
-                        row,
-                        value: *value,
-                    })
+                    Err(RecordingError::LabelValue { path: path.to_path_buf(), row, value: *value })
                 }
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            path: path.to_path_buf(),
-            values,
-        })
+        Ok(Self { path: path.to_path_buf(), values })
     }
 
-    /// Keeps the same rows as [`Recording::select_rows`], where the labels
+    /// Keeps the same rows as [`Recording::select_rows`](super::Recording::select_rows), where the labels
     /// cover the whole file (`file_rows`, before the selection); shorter label
     /// files are taken to cover the selection already.
     ///
@@ -92,16 +86,10 @@ impl Labels {
         let found = self.values.len();
         if found == clips.clip_count() {
             let windows = clips.windows().map(|w| self.values[w.clip]).collect();
-            return Ok(WindowLabels {
-                windows,
-                clips: Some(self.values.clone()),
-            });
+            return Ok(WindowLabels { windows, clips: Some(self.values.clone()) });
         }
         if found == clips.window_count() {
-            return Ok(WindowLabels {
-                windows: self.values.clone(),
-                clips: None,
-            });
+            return Ok(WindowLabels { windows: self.values.clone(), clips: None });
         }
         if found == frames {
             let frame_of = |clip: usize, start: usize| clip * clips.clip_frames() + start;
@@ -113,10 +101,7 @@ impl Labels {
                     labels.iter().copied().max().unwrap_or(0)
                 })
                 .collect();
-            return Ok(WindowLabels {
-                windows,
-                clips: None,
-            });
+            return Ok(WindowLabels { windows, clips: None });
         }
         Err(RecordingError::LabelCount {
             path: self.path.clone(),
@@ -125,17 +110,5 @@ impl Labels {
             windows: clips.window_count(),
             frames,
         })
-    }
-}
-
-fn read_text(path: &Path, bytes: &[u8], column: Option<&str>) -> Result<Recording, RecordingError> {
-    if let Some(column) = column {
-        return csv_text::read(path, bytes, &[column.to_string()]);
-    }
-    match csv_text::read(path, bytes, &["label".to_string()]) {
-        // No such column: a single numeric one is taken, anything else is
-        // reported as a shape.
-        Err(RecordingError::UnknownColumn { .. }) => csv_text::read(path, bytes, &[]),
-        other => other,
     }
 }

@@ -28,10 +28,7 @@ impl Format {
 
 /// The whole file, unpacked if it starts like gzip.
 pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, RecordingError> {
-    let io = |source| RecordingError::Io {
-        path: path.to_path_buf(),
-        source,
-    };
+    let io = |source| RecordingError::Io { path: path.to_path_buf(), source };
     let bytes = std::fs::read(path).map_err(io)?;
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return Ok(bytes);
@@ -60,13 +57,12 @@ pub(super) fn element_count(
 ) -> Result<usize, RecordingError> {
     let mut count: u64 = 1;
     for len in shape {
-        count = count
-            .checked_mul(len)
-            .filter(|count| *count <= isize::MAX as u64 / 8)
-            .ok_or_else(|| RecordingError::Format {
+        count = count.checked_mul(len).filter(|count| *count <= isize::MAX as u64 / 8).ok_or_else(
+            || RecordingError::Format {
                 path: path.to_path_buf(),
                 reason: "the header's shape is absurdly large".into(),
-            })?;
+            },
+        )?;
     }
     usize::try_from(count).map_err(|_| RecordingError::Format {
         path: path.to_path_buf(),

@@ -7,13 +7,16 @@
 //! anything is allocated for them.
 
 mod clips;
+mod csv_table;
 mod csv_text;
 mod error;
 mod idx;
+mod label_words;
 mod labels;
 mod load;
 mod npy;
 mod rows;
+mod timestamps;
 mod window_set;
 
 pub use clips::{Clips, Window};
@@ -43,7 +46,9 @@ impl Recording {
     /// format is told from the content, not from the name.
     ///
     /// `columns` names the columns of a CSV file to keep, in that order; empty
-    /// keeps every numeric column (timestamps and the like are dropped).
+    /// keeps every numeric column but those that count time or rows: named so
+    /// (`time`, `index`, …), or with a constant step. Decimal commas are read
+    /// where `;` or tab separates.
     ///
     /// # Errors
     /// [`RecordingError`], always naming the file: unreadable, truncated,
@@ -57,9 +62,7 @@ impl Recording {
             load::Format::Text => return csv_text::read(path, &bytes, columns),
         };
         if !columns.is_empty() {
-            return Err(RecordingError::NoColumns {
-                path: path.to_path_buf(),
-            });
+            return Err(RecordingError::NoColumns { path: path.to_path_buf() });
         }
         recording.check_finite()?;
         Ok(recording)
@@ -85,12 +88,7 @@ impl Recording {
                 unit: "samples",
             });
         }
-        let recording = Self {
-            path,
-            shape,
-            samples,
-            columns: Vec::new(),
-        };
+        let recording = Self { path, shape, samples, columns: Vec::new() };
         recording.check_finite()?;
         Ok(recording)
     }
@@ -108,9 +106,7 @@ impl Recording {
     /// Whether every sample is an integer that fits i16, so that the device
     /// can take it as it is (`input_lsb` 1).
     pub fn is_i16(&self) -> bool {
-        self.samples
-            .iter()
-            .all(|x| x.fract() == 0.0 && (-32768.0..=32767.0).contains(x))
+        self.samples.iter().all(|x| x.fract() == 0.0 && (-32768.0..=32767.0).contains(x))
     }
 
     /// Keeps the given range of the first axis.
@@ -143,11 +139,7 @@ impl Recording {
         Err(RecordingError::NotFinite {
             path: self.path.clone(),
             row,
-            column: if column.is_empty() {
-                "0".into()
-            } else {
-                column.join(", ")
-            },
+            column: if column.is_empty() { "0".into() } else { column.join(", ") },
             value: self.samples[at],
         })
     }

@@ -6,10 +6,7 @@ use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
 use std::path::Path;
 
 pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Recording, RecordingError> {
-    let format = |reason: String| RecordingError::Format {
-        path: path.to_path_buf(),
-        reason,
-    };
+    let format = |reason: String| RecordingError::Format { path: path.to_path_buf(), reason };
     check_header_len(path, bytes)?;
     let file = NpyFile::new(bytes).map_err(|e| format(format!("NPY header: {e}")))?;
     let header = file.header();
@@ -22,21 +19,26 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Recording, RecordingErro
     let item = dtype.num_bytes().unwrap_or(0);
     // `NpyFile::new` consumed the header: what is left is the data.
     let data = file.into_inner();
-    if item == 0 || count.saturating_mul(item) > data.len() {
-        return Err(RecordingError::Truncated {
-            path: path.to_path_buf(),
-            expected: (count as u64).saturating_mul(item as u64),
-            found: data.len() as u64,
-            unit: "data bytes",
-        });
-    }
+    // Asked once the dtype is known to be one that has a size.
+    let complete = || {
+        if count.saturating_mul(item) > data.len() {
+            return Err(RecordingError::Truncated {
+                path: path.to_path_buf(),
+                expected: (count as u64).saturating_mul(item as u64),
+                found: data.len() as u64,
+                unit: "data bytes",
+            });
+        }
+        Ok(())
+    };
     let again = || NpyFile::new(bytes);
     macro_rules! samples {
-        ($t:ty, $to:expr) => {
+        ($t:ty, $to:expr) => {{
+            complete()?;
             again()
                 .and_then(|f| f.into_vec::<$t>())
                 .map(|v| v.into_iter().map($to).collect::<Vec<f32>>())
-        };
+        }};
     }
     let samples = match (dtype.type_char(), item) {
         (TypeChar::Uint, 1) => samples!(u8, f32::from),
@@ -51,9 +53,14 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Recording, RecordingErro
         (TypeChar::Float, 2) => samples!(half::f16, f32::from),
         (TypeChar::Float, 4) => samples!(f32, |x| x),
         (TypeChar::Float, 8) => samples!(f64, |x| x as f32),
-        _ => {
+        (kind, _) => {
+            let what = match kind {
+                TypeChar::Object => " (Python objects)",
+                TypeChar::ByteStr | TypeChar::UnicodeStr => " (text)",
+                _ => "",
+            };
             return Err(format(format!(
-                "NPY: dtype `{dtype}` cannot be read; save as float32 or int16"
+                "NPY: dtype `{dtype}`{what} cannot be read; save as float32 or int16"
             )));
         }
     }
@@ -69,16 +76,9 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Recording, RecordingErro
         shape.push(1);
     }
     if samples.is_empty() {
-        return Err(RecordingError::Empty {
-            path: path.to_path_buf(),
-        });
+        return Err(RecordingError::Empty { path: path.to_path_buf() });
     }
-    Ok(Recording {
-        path: path.to_path_buf(),
-        shape,
-        samples,
-        columns: Vec::new(),
-    })
+    Ok(Recording { path: path.to_path_buf(), shape, samples, columns: Vec::new() })
 }
 
 /// A damaged length field must not make the parser allocate: it is compared
@@ -153,10 +153,7 @@ fn write<T: npyz::AutoSerialize + Copy>(
     samples: &[T],
 ) -> Result<(), RecordingError> {
     let shape: Vec<u64> = shape.iter().map(|d| *d as u64).collect();
-    let io = |source| RecordingError::Io {
-        path: path.to_path_buf(),
-        source,
-    };
+    let io = |source| RecordingError::Io { path: path.to_path_buf(), source };
     let file = std::io::BufWriter::new(std::fs::File::create(path).map_err(io)?);
     let mut writer = npyz::WriteOptions::new()
         .default_dtype()

@@ -67,36 +67,13 @@ fn csv_without_header_and_with_tabs() {
 
 #[test]
 fn csv_errors_name_line_and_column() {
-    let error = Scratch::new("n.csv", b"t,x\n1,2\n2,nan\n")
-        .read()
-        .unwrap_err();
-    assert!(
-        error.to_string().ends_with("row 3, column x is NaN"),
-        "{error}"
-    );
-    let error = Scratch::new("w.csv", b"t,x\n1,2\n2,oops\n")
-        .read()
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .ends_with("line 3, column x: `oops` is not a number"),
-        "{error}"
-    );
+    let error = Scratch::new("n.csv", b"t,x\n1,2\n2,nan\n").read().unwrap_err();
+    assert!(error.to_string().ends_with("row 3, column x is NaN"), "{error}");
+    let error = Scratch::new("w.csv", b"t,x\n1,2\n2,oops\n").read().unwrap_err();
+    assert!(error.to_string().ends_with("line 3, column x: `oops` is not a number"), "{error}");
     let error = Scratch::new("r.csv", b"t,x\n1,2\n2\n").read().unwrap_err();
-    assert!(matches!(
-        error,
-        RecordingError::Ragged {
-            line: 3,
-            expected: 2,
-            found: 1,
-            ..
-        }
-    ));
-    assert!(matches!(
-        Scratch::new("e.csv", b"").read(),
-        Err(RecordingError::Empty { .. })
-    ));
+    assert!(matches!(error, RecordingError::Ragged { line: 3, expected: 2, found: 1, .. }));
+    assert!(matches!(Scratch::new("e.csv", b"").read(), Err(RecordingError::Empty { .. })));
     assert!(matches!(
         Scratch::new("x.bin", &[0xff, 0xfe, 0x80]).read(),
         Err(RecordingError::Format { .. })
@@ -105,13 +82,9 @@ fn csv_errors_name_line_and_column() {
 
 #[test]
 fn npy_dtypes_and_orders() {
-    let f2: Vec<u8> = [1.5f32, -2.0]
-        .iter()
-        .flat_map(|v| half::f16::from_f32(*v).to_le_bytes())
-        .collect();
-    let recording = Scratch::new("h.npy", &npy("<f2", "False", "(2,)", &f2))
-        .read()
-        .unwrap();
+    let f2: Vec<u8> =
+        [1.5f32, -2.0].iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect();
+    let recording = Scratch::new("h.npy", &npy("<f2", "False", "(2,)", &f2)).read().unwrap();
     assert_eq!(recording.samples, [1.5, -2.0]);
     let u1 = Scratch::new("u.npy", &npy("|u1", "False", "(1, 3)", &[0, 7, 255]));
     assert_eq!(u1.read().unwrap().samples, [0.0, 7.0, 255.0]);
@@ -132,33 +105,20 @@ fn npy_lies_are_refused() {
     let truncated = npy("<f4", "False", "(3,)", &floats(&[1.0, 2.0]));
     assert!(matches!(
         Scratch::new("t.npy", &truncated).read(),
-        Err(RecordingError::Truncated {
-            expected: 12,
-            found: 8,
-            ..
-        })
+        Err(RecordingError::Truncated { expected: 12, found: 8, .. })
     ));
     let absurd = npy("<f4", "False", "(4294967295, 4294967295, 4294967295)", &[]);
-    assert!(matches!(
-        Scratch::new("o.npy", &absurd).read(),
-        Err(RecordingError::Format { .. })
-    ));
+    assert!(matches!(Scratch::new("o.npy", &absurd).read(), Err(RecordingError::Format { .. })));
     let large = npy("<f4", "False", "(99999999999,)", &[]);
-    assert!(matches!(
-        Scratch::new("l.npy", &large).read(),
-        Err(RecordingError::Truncated { .. })
-    ));
+    assert!(matches!(Scratch::new("l.npy", &large).read(), Err(RecordingError::Truncated { .. })));
     let text = npy("<U4", "False", "(1,)", &[0; 16]);
-    assert!(matches!(
-        Scratch::new("s.npy", &text).read(),
-        Err(RecordingError::Format { .. })
-    ));
+    assert!(matches!(Scratch::new("s.npy", &text).read(), Err(RecordingError::Format { .. })));
+    let object = Scratch::new("o.npy", &npy("|O", "False", "(2,)", b"\x80\x03]q\x00."));
+    let error = object.read().unwrap_err().to_string();
+    assert!(error.contains("dtype `|O`") && error.contains("cannot be read"), "{error}");
     let nan = npy("<f4", "False", "(2, 2)", &floats(&[0., 1., f32::NAN, 3.]));
     let error = Scratch::new("n.npy", &nan).read().unwrap_err();
-    assert!(
-        error.to_string().ends_with("row 1, column 0 is NaN"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("row 1, column 0 is NaN"), "{error}");
     // Every prefix and every flipped header byte: an error or a recording,
     // never a panic.
     let good = npy("<i2", "False", "(2, 2)", &[1, 0, 2, 0, 3, 0, 4, 0]);
@@ -192,10 +152,7 @@ fn idx_plain_and_gzipped() {
         assert!(Scratch::new("p.gz", &packed[..len]).read().is_err());
     }
     bytes[4] = 0xff;
-    assert!(matches!(
-        Scratch::new("a.idx", &bytes).read(),
-        Err(RecordingError::Truncated { .. })
-    ));
+    assert!(matches!(Scratch::new("a.idx", &bytes).read(), Err(RecordingError::Truncated { .. })));
 }
 
 fn counting(shape: &[usize]) -> Recording {
@@ -219,12 +176,9 @@ fn shapes_become_windows() {
     assert_eq!(batches, [0..4, 4..6]);
     assert_eq!(clips.features(&frontend, 4..6).row(0).to_vec(), w.samples);
     // One window a row, one stream, images.
-    for (shape, windows) in [
-        (vec![5, 6], 5),
-        (vec![5, 3], 4),
-        (vec![5, 2, 3], 5),
-        (vec![5, 3, 2], 5),
-    ] {
+    for (shape, windows) in
+        [(vec![5, 6], 5), (vec![5, 3], 4), (vec![5, 2, 3], 5), (vec![5, 3, 2], 5)]
+    {
         let recording = counting(&shape);
         let clips = recording.clips(&frontend).unwrap();
         assert_eq!(clips.window_count(), windows, "{shape:?}");
@@ -232,10 +186,12 @@ fn shapes_become_windows() {
     let mono = Frontend::identity(4, 2, 1);
     assert_eq!(counting(&[10]).clips(&mono).unwrap().window_count(), 4);
     assert_eq!(counting(&[3, 10]).clips(&mono).unwrap().window_count(), 12);
-    assert!(matches!(
-        counting(&[3]).clips(&mono),
-        Err(RecordingError::TooShort { frames: 3, .. })
-    ));
+    assert!(matches!(counting(&[3]).clips(&mono), Err(RecordingError::TooShort { frames: 3, .. })));
+    for shape in [vec![3, 100], vec![5, 3, 100]] {
+        let error = counting(&shape).clips(&frontend).unwrap_err();
+        assert!(matches!(error, RecordingError::ChannelsFirst { frames: 100, .. }), "{error}");
+        assert!(miette::Diagnostic::help(&error).unwrap().to_string().contains("transpose"));
+    }
     let error = counting(&[5, 7]).clips(&frontend).unwrap_err();
     let help = miette::Diagnostic::help(&error).unwrap().to_string();
     assert!(error.to_string().contains("[5, 7]"), "{error}");
@@ -244,9 +200,7 @@ fn shapes_become_windows() {
 
 #[test]
 fn rows_are_selected() {
-    let recording = counting(&[4, 2])
-        .select_rows("1..3".parse().unwrap())
-        .unwrap();
+    let recording = counting(&[4, 2]).select_rows("1..3".parse().unwrap()).unwrap();
     assert_eq!(recording.shape, [2, 2]);
     assert_eq!(recording.samples, [2.0, 3.0, 4.0, 5.0]);
     let rest = counting(&[4]).select_rows("3..".parse().unwrap()).unwrap();
@@ -267,29 +221,14 @@ fn labels_fit_clips_windows_or_frames() {
     let aligned = labels.align(&clips).unwrap();
     assert_eq!(aligned.windows, [0, 0, 1, 1]);
     assert_eq!(aligned.clips, Some(vec![0, 1]));
-    let frames = Labels {
-        values: vec![0, 0, 1, 0, 0, 0],
-        ..labels.clone()
-    };
+    let frames = Labels { values: vec![0, 0, 1, 0, 0, 0], ..labels.clone() };
     assert_eq!(frames.align(&clips).unwrap().windows, [0, 1, 0, 0]);
-    let wrong = Labels {
-        values: vec![0; 5],
-        ..labels
-    };
-    assert!(matches!(
-        wrong.align(&clips),
-        Err(RecordingError::LabelCount { found: 5, .. })
-    ));
+    let wrong = Labels { values: vec![0; 5], ..labels };
+    assert!(matches!(wrong.align(&clips), Err(RecordingError::LabelCount { found: 5, .. })));
     let u1 = Scratch::new("l.npy", &npy("|u1", "False", "(3,)", &[0, 1, 9]));
     assert_eq!(Labels::read(&u1.0, None).unwrap().values, [0, 1, 9]);
     let half = Scratch::new("f.csv", b"0.5\n1\n");
-    assert!(matches!(
-        Labels::read(&half.0, None),
-        Err(RecordingError::LabelValue { row: 0, .. })
-    ));
+    assert!(matches!(Labels::read(&half.0, None), Err(RecordingError::LabelValue { row: 0, .. })));
     let two = Scratch::new("two.csv", b"a,b\n1,2\n1,3\n");
-    assert!(matches!(
-        Labels::read(&two.0, None),
-        Err(RecordingError::LabelShape { .. })
-    ));
+    assert!(matches!(Labels::read(&two.0, None), Err(RecordingError::LabelShape { .. })));
 }
