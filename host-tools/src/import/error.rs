@@ -79,20 +79,12 @@ impl Problem {
         reason: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self {
-            subject: subject.into(),
-            reason: reason.into(),
-            remedy: remedy.into(),
-        }
+        Self { subject: subject.into(), reason: reason.into(), remedy: remedy.into() }
     }
 }
 
 fn summary(problems: &[Problem]) -> String {
     let list: Vec<String> = problems.iter().map(Problem::to_string).collect();
-    let noun = if list.len() == 1 {
-        "problem"
-    } else {
-        "problems"
-    };
+    let noun = if list.len() == 1 { "problem" } else { "problems" };
     format!("{} {noun}: {}", list.len(), list.join("; "))
 }

@@ -5,16 +5,20 @@
 //! one pass.
 
 mod error;
+mod layout;
+mod order;
 mod safetensors;
 mod state_dict;
 mod tensors;
 
 pub use error::{ImportError, Problem};
 pub use safetensors::{
-    FORMAT_VERSION, METADATA_KEY, parse_safetensors, read_safetensors, to_safetensors,
+    FORMAT_VERSION, METADATA_KEY, is_own, parse_safetensors, read_safetensors, to_safetensors,
     write_safetensors,
 };
 pub use state_dict::ForeignOptions;
 
+#[cfg(test)]
+mod foreign_tests;
 #[cfg(test)]
 mod tests;

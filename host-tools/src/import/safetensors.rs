@@ -55,10 +55,8 @@ pub fn read_safetensors(
     options: &ForeignOptions,
 ) -> Result<Vae, ImportError> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|source| ImportError::Io {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    let bytes = std::fs::read(path)
+        .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })?;
     parse_safetensors(path, &bytes, options)
 }
 
@@ -78,9 +76,7 @@ pub fn parse_safetensors(
     let file = SafeTensors::deserialize(bytes).map_err(container)?;
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(container)?;
     let own = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
-    let file_name = path
-        .file_name()
-        .map_or_else(String::new, |n| n.to_string_lossy().into());
+    let file_name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
 
     let mut tensors;
     let vae = match own {
@@ -95,20 +91,21 @@ pub fn parse_safetensors(
         }
     };
     let Some(mut vae) = vae.filter(|_| tensors.problems.is_empty()) else {
-        return Err(ImportError::Problems {
-            path: path.to_path_buf(),
-            problems: tensors.problems,
-        });
+        return Err(ImportError::Problems { path: path.to_path_buf(), problems: tensors.problems });
     };
     if own.is_none() {
         vae.provenance.sha256 = hex(&Sha256::digest(bytes));
     }
     strip_sigmoid(&mut vae);
-    vae.validate().map_err(|source| ImportError::Graph {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    vae.validate().map_err(|source| ImportError::Graph { path: path.to_path_buf(), source })?;
     Ok(vae)
+}
+
+/// Whether a file holds this tool's own metadata; foreign state dicts do not.
+pub fn is_own(bytes: &[u8]) -> bool {
+    SafeTensors::read_metadata(bytes).is_ok_and(|(_, metadata)| {
+        metadata.metadata().as_ref().is_some_and(|map| map.contains_key(METADATA_KEY))
+    })
 }
 
 /// Writes a model file.
@@ -119,10 +116,8 @@ pub fn parse_safetensors(
 pub fn write_safetensors(path: impl AsRef<Path>, vae: &Vae) -> Result<(), ImportError> {
     let path = path.as_ref();
     let bytes = to_safetensors(path, vae)?;
-    std::fs::write(path, bytes).map_err(|source| ImportError::Io {
-        path: path.to_path_buf(),
-        source,
-    })
+    std::fs::write(path, bytes)
+        .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })
 }
 
 /// The bytes [`write_safetensors`] writes; the same model gives the same bytes.
@@ -130,36 +125,24 @@ pub fn write_safetensors(path: impl AsRef<Path>, vae: &Vae) -> Result<(), Import
 /// # Errors
 /// [`ImportError::Graph`] for a model that does not validate.
 pub fn to_safetensors(path: &Path, vae: &Vae) -> Result<Vec<u8>, ImportError> {
-    vae.validate().map_err(|source| ImportError::Graph {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    vae.validate().map_err(|source| ImportError::Graph { path: path.to_path_buf(), source })?;
     let mut parts: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for layer in vae.layers() {
         match &layer.op {
             Op::FullyConnected { weight, bias } => {
                 let name = &layer.name;
                 let (out, input) = weight.dim();
-                parts.push((
-                    format!("{name}.weight"),
-                    vec![out, input],
-                    le_bytes(weight.iter()),
-                ));
+                parts.push((format!("{name}.weight"), vec![out, input], le_bytes(weight.iter())));
                 parts.push((format!("{name}.bias"), vec![out], le_bytes(bias.iter())));
             }
         }
     }
-    if let Likelihood::Gaussian {
-        precision: Some(precision),
-    } = &vae.likelihood
-    {
+    if let Likelihood::Gaussian { precision: Some(precision) } = &vae.likelihood {
         let shape = vec![precision.len()];
         parts.push((PRECISION.into(), shape, le_bytes(precision.iter())));
     }
-    let describe = |layer: &Layer| LayerMetadata {
-        name: layer.name.clone(),
-        activation: layer.activation,
-    };
+    let describe =
+        |layer: &Layer| LayerMetadata { name: layer.name.clone(), activation: layer.activation };
     let metadata = Metadata {
         format_version: FORMAT_VERSION,
         name: vae.name.clone(),
@@ -172,10 +155,7 @@ pub fn to_safetensors(path: &Path, vae: &Vae) -> Result<Vec<u8>, ImportError> {
         score: vae.score,
         provenance: vae.provenance.clone(),
     };
-    let unwritable = |reason: String| ImportError::Metadata {
-        path: path.to_path_buf(),
-        reason,
-    };
+    let unwritable = |reason: String| ImportError::Metadata { path: path.to_path_buf(), reason };
     let json = serde_json::to_string(&metadata).map_err(|e| unwritable(e.to_string()))?;
     let views = parts
         .iter()
@@ -189,10 +169,7 @@ pub fn to_safetensors(path: &Path, vae: &Vae) -> Result<Vec<u8>, ImportError> {
 }
 
 fn parse_metadata(path: &Path, json: &str) -> Result<Metadata, ImportError> {
-    let bad = |reason: String| ImportError::Metadata {
-        path: path.to_path_buf(),
-        reason,
-    };
+    let bad = |reason: String| ImportError::Metadata { path: path.to_path_buf(), reason };
     // The version first: a newer file may lack what this version requires.
     #[derive(Deserialize)]
     struct Version {
@@ -246,9 +223,9 @@ fn assemble_own(tensors: &mut Tensors, metadata: Metadata) -> Option<Vae> {
         decoder: decoder.into_iter().collect::<Option<_>>()?,
         likelihood: match metadata.likelihood {
             LikelihoodKind::Bernoulli => Likelihood::Bernoulli,
-            LikelihoodKind::Gaussian => Likelihood::Gaussian {
-                precision: tensors.precision.take(),
-            },
+            LikelihoodKind::Gaussian => {
+                Likelihood::Gaussian { precision: tensors.precision.take() }
+            }
         },
         score: metadata.score,
         provenance: metadata.provenance,
@@ -269,14 +246,7 @@ fn strip_sigmoid(vae: &mut Vae) {
 /// `DataParallel`, `_orig_mod.` of `torch.compile`, a field of a trainer),
 /// where all tensors share them.
 fn common_prefix(file: &SafeTensors<'_>) -> String {
-    const WRAPPERS: [&str; 6] = [
-        "module.",
-        "model.",
-        "_orig_mod.",
-        "vae.",
-        "net.",
-        "state_dict.",
-    ];
+    const WRAPPERS: [&str; 6] = ["module.", "model.", "_orig_mod.", "vae.", "net.", "state_dict."];
     let names = file.names();
     let mut prefix = String::new();
     while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| {

@@ -1,16 +1,22 @@
 //! Foreign PyTorch state dicts: which Linear layer plays which part.
 //!
 //! A state dict holds weights but no activations, no likelihood and no
-//! front-end; [`ForeignOptions`] supplies them. Three layouts are recognized:
+//! front-end; [`ForeignOptions`] supplies them. Four layouts are recognized:
 //!
-//! - `encoder.N` and `decoder.N` (`nn.Sequential`), the last encoder layer
-//!   holding mu and logvar stacked (twice the latent), or mu alone (a plain
-//!   autoencoder);
-//! - the same with heads of their own: `fc_mu`, `mu`, `fc_mean`, `z_mean`, …
-//!   and `fc_logvar`, `fc_var`, `logvar`, `log_var`, `z_log_var`, …;
-//! - `fc1`, `fc21`, `fc22`, `fc3`, `fc4` of PyTorch's VAE example.
+//! - `encoder.N` and `decoder.N` (`nn.Sequential`, nested or not; also `enc1`,
+//!   `dec1`), the last encoder layer holding mu and logvar stacked (twice the
+//!   latent), or mu alone (a plain autoencoder);
+//! - the same with heads of their own: `fc_mu`, `mu`, `z_mean`, … and
+//!   `fc_logvar`, `fc_var`, `z_log_var`, …; a head for ln σ (`fc_logsigma`,
+//!   `log_std`, …) is doubled to give ln σ²; `decoder_input`, which has no
+//!   activation, and `final_layer` belong to the decoder;
+//! - `fc1`, `fc21`, `fc22`, `fc3`, `fc4` of PyTorch's VAE example, with any
+//!   number of layers and other stems (`linear`, `l`, `dense`, …);
+//! - `fc1`, `fc2`, … with named heads, where the widths tell which layers come
+//!   before the heads.
 
 use super::Problem;
+use super::layout::{self, Parts};
 use super::tensors::Tensors;
 use crate::graph::{
     Activation, Frontend, Layer, Likelihood, LikelihoodKind, Op, Provenance, ScoreKind, TOOL, Vae,
@@ -27,7 +33,8 @@ pub struct ForeignOptions {
     /// is taken to emit logits: a sigmoid after it is not in the file.
     pub likelihood: LikelihoodKind,
     /// How samples become features. Without it, Bernoulli models are taken to
-    /// read u8 images divided by 255; Gaussian ones are refused.
+    /// read u8 images divided by 255, Gaussian ones windows of one channel as
+    /// they are, as long as the first layer has inputs.
     pub frontend: Option<Frontend>,
     /// Default score; without it the negative ELBO, or the reconstruction
     /// error for a plain autoencoder.
@@ -48,44 +55,6 @@ impl Default for ForeignOptions {
     }
 }
 
-const MU_NAMES: [&str; 10] = [
-    "mu",
-    "fc_mu",
-    "fc_mean",
-    "z_mean",
-    "mean",
-    "fc_mean_z",
-    "z_mu",
-    "mu_layer",
-    "fc21",
-    "linear_mu",
-];
-const LOGVAR_NAMES: [&str; 14] = [
-    "logvar",
-    "log_var",
-    "fc_logvar",
-    "fc_log_var",
-    "fc_var",
-    "z_log_var",
-    "z_logvar",
-    "logvar_layer",
-    "fc22",
-    "linear_logvar",
-    "fc_logsigma",
-    "var",
-    "log_variance",
-    "fc_log_variance",
-];
-
-/// Layer names by part.
-#[derive(Debug, Default)]
-struct Parts {
-    encoder: Vec<String>,
-    mu: Option<String>,
-    logvar: Option<String>,
-    decoder: Vec<String>,
-}
-
 /// Assembles a model; on failure `tensors.problems` says everything that is
 /// wrong.
 pub(super) fn assemble(
@@ -93,34 +62,27 @@ pub(super) fn assemble(
     options: &ForeignOptions,
     file_name: &str,
 ) -> Option<Vae> {
-    let parts = assign(tensors);
-    let before = tensors.problems.len();
-    if before == 0 || !parts.decoder.is_empty() {
+    let parts = layout::assign(tensors);
+    // What was refused by name breaks the chain; saying that, too, helps nobody.
+    if tensors.problems.is_empty() {
         check_chain(tensors, &parts);
     }
     if !tensors.problems.is_empty() {
         return None;
     }
-    let hidden = |last: bool| {
-        if last {
-            Activation::Identity
-        } else {
-            options.activation
-        }
-    };
-    let mut encoder: Vec<Layer> = parts
-        .encoder
-        .iter()
-        .filter_map(|name| tensors.take(name, options.activation))
-        .collect();
+    let mut encoder: Vec<Layer> =
+        parts.encoder.iter().filter_map(|name| tensors.take(name, options.activation)).collect();
     let last = parts.decoder.len().saturating_sub(1);
     let decoder: Vec<Layer> = parts
         .decoder
         .iter()
         .enumerate()
-        .filter_map(|(i, name)| tensors.take(name, hidden(i == last)))
+        .filter_map(|(i, name)| {
+            let linear = i == last || layout::is_decoder_input(name);
+            tensors.take(name, if linear { Activation::Identity } else { options.activation })
+        })
         .collect();
-    let (mu, logvar) = match &parts.mu {
+    let (mu, mut logvar) = match &parts.mu {
         Some(name) => {
             let logvar = parts.logvar.as_ref();
             (
@@ -140,18 +102,18 @@ pub(super) fn assemble(
             }
         }
     };
+    if parts.logvar_is_log_sigma
+        && let Some(Op::FullyConnected { weight, bias }) = logvar.as_mut().map(|l| &mut l.op)
+    {
+        // ln σ² = 2 ln σ
+        *weight *= 2.0;
+        *bias *= 2.0;
+    }
     let features = encoder.first().unwrap_or(&mu).input_len();
     let frontend = match (&options.frontend, options.likelihood) {
         (Some(frontend), _) => frontend.clone(),
         (None, LikelihoodKind::Bernoulli) => Frontend::image(features),
-        (None, LikelihoodKind::Gaussian) => {
-            tensors.problems.push(Problem::new(
-                "front-end",
-                "a state dict does not say how samples become features",
-                "give window, channels, offset, scale and input LSB, or use a file written by picovae",
-            ));
-            return None;
-        }
+        (None, LikelihoodKind::Gaussian) => Frontend::identity(features, features, 1),
     };
     let score = options.score.unwrap_or(if logvar.is_some() {
         ScoreKind::NegativeElbo
@@ -167,9 +129,9 @@ pub(super) fn assemble(
         decoder,
         likelihood: match options.likelihood {
             LikelihoodKind::Bernoulli => Likelihood::Bernoulli,
-            LikelihoodKind::Gaussian => Likelihood::Gaussian {
-                precision: tensors.precision.take(),
-            },
+            LikelihoodKind::Gaussian => {
+                Likelihood::Gaussian { precision: tensors.precision.take() }
+            }
         },
         score,
         provenance: Provenance {
@@ -180,62 +142,12 @@ pub(super) fn assemble(
     })
 }
 
-/// Gives every layer its part by name; a name without one is a problem.
-fn assign(tensors: &mut Tensors) -> Parts {
-    let mut parts = Parts::default();
-    for name in tensors.names() {
-        let lower = name.to_ascii_lowercase();
-        let last = lower.rsplit('.').next().unwrap_or(&lower);
-        let first = lower.split('.').next().unwrap_or(&lower);
-        let head = if MU_NAMES.contains(&last) {
-            Some(&mut parts.mu)
-        } else if LOGVAR_NAMES.contains(&last) {
-            Some(&mut parts.logvar)
-        } else {
-            None
-        };
-        if let Some(head) = head {
-            if let Some(other) = head {
-                tensors.problems.push(Problem::new(
-                    name,
-                    format!("a second head beside `{other}`"),
-                    "leave one of them out of the exported state dict",
-                ));
-            } else {
-                *head = Some(name);
-            }
-            continue;
-        }
-        match (first, example_index(&lower)) {
-            ("encoder" | "enc", _) => parts.encoder.push(name),
-            ("decoder" | "dec", _) => parts.decoder.push(name),
-            // PyTorch's example: fc1 before the heads fc21 and fc22, fc3 and
-            // fc4 after.
-            (_, Some(1)) => parts.encoder.push(name),
-            (_, Some(3..=9)) => parts.decoder.push(name),
-            _ => tensors.problems.push(Problem::new(
-                name,
-                "belongs neither to encoder, heads nor decoder",
-                "name layers encoder.N, decoder.N and fc_mu, fc_logvar, or leave it out",
-            )),
-        }
-    }
-    parts
-}
-
-/// N of `fcN`.
-fn example_index(name: &str) -> Option<u32> {
-    name.strip_prefix("fc")?.parse().ok()
-}
-
 /// Every layer must read what the one before it emits.
 fn check_chain(tensors: &mut Tensors, parts: &Parts) {
-    // Parts that were refused by name already are missing here for a reason.
-    let excused = !tensors.problems.is_empty();
     let mut problems = Vec::new();
     for (part, names) in [("encoder", &parts.encoder), ("decoder", &parts.decoder)] {
         let head_alone = part == "encoder" && parts.mu.is_some();
-        if names.is_empty() && !head_alone && !excused {
+        if names.is_empty() && !head_alone {
             problems.push(Problem::new(
                 part,
                 "no Linear layer of that name in the file",
@@ -253,16 +165,13 @@ fn check_chain(tensors: &mut Tensors, parts: &Parts) {
     };
     for names in [&parts.encoder, &parts.decoder] {
         for pair in names.windows(2) {
-            if let Some((out, _)) = tensors.dim(&pair[0])
-                && !excused
-            {
+            if let Some((out, _)) = tensors.dim(&pair[0]) {
                 expect(&pair[1], &format!("`{}`", pair[0]), out);
             }
         }
     }
     if let Some(last) = parts.encoder.last()
         && let Some((out, _)) = tensors.dim(last)
-        && !excused
     {
         for head in [&parts.mu, &parts.logvar].into_iter().flatten() {
             expect(head, &format!("`{last}`"), out);
@@ -314,12 +223,7 @@ fn split(stacked: &Layer, latent: usize) -> (Layer, Layer) {
     let half = |name: &str, at: usize| {
         let rows = s![at..at + latent, ..];
         let bias = bias.slice(s![at..at + latent]).to_owned();
-        Layer::fully_connected(
-            name,
-            weight.slice(rows).to_owned(),
-            bias,
-            Activation::Identity,
-        )
+        Layer::fully_connected(name, weight.slice(rows).to_owned(), bias, Activation::Identity)
     };
     debug_assert_eq!(weight.len_of(Axis(0)), 2 * latent);
     (half("mu", 0), half("logvar", latent))

@@ -52,10 +52,7 @@ impl Tensors {
     /// Names of all layers with a usable weight, in natural order (`2` before
     /// `10`).
     pub(super) fn names(&self) -> Vec<String> {
-        let usable = self
-            .layers
-            .iter()
-            .filter(|(_, layer)| layer.weight.is_some());
+        let usable = self.layers.iter().filter(|(_, layer)| layer.weight.is_some());
         let mut names: Vec<String> = usable.map(|(name, _)| name.clone()).collect();
         names.sort_by_key(|name| natural_key(name));
         names
@@ -196,13 +193,9 @@ pub(super) fn natural_key(name: &str) -> Vec<(String, u64)> {
     let mut key = Vec::new();
     let mut rest = name;
     while !rest.is_empty() {
-        let text_end = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let text_end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
         let (text, tail) = rest.split_at(text_end);
-        let digits_end = tail
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(tail.len());
+        let digits_end = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
         let (digits, tail) = tail.split_at(digits_end);
         key.push((text.to_string(), digits.parse().unwrap_or(0)));
         rest = tail;

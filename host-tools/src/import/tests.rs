@@ -3,41 +3,39 @@
 
 use super::*;
 use crate::graph::tests::tiny;
-use crate::graph::{Activation, Frontend, Likelihood, LikelihoodKind, Op, ScoreKind, Vae};
+use crate::graph::{Activation, Frontend, Likelihood, Op, ScoreKind, Vae};
 use ::safetensors::tensor::{Dtype, TensorView};
 use ndarray::arr1;
 use std::path::Path;
 
-const PATH: &str = "dir/some_vae.safetensors";
+pub(super) const PATH: &str = "dir/some_vae.safetensors";
 
 /// A state dict of F32 tensors filled with 0.5.
-fn dict(tensors: &[(&str, &[usize])]) -> Vec<u8> {
+pub(super) fn dict(tensors: &[(&str, &[usize])]) -> Vec<u8> {
     dict_of(tensors, Dtype::F32, &0.5f32.to_le_bytes())
 }
 
 fn dict_of(tensors: &[(&str, &[usize])], dtype: Dtype, element: &[u8]) -> Vec<u8> {
-    let data: Vec<Vec<u8>> = tensors
-        .iter()
-        .map(|(_, shape)| element.repeat(shape.iter().product()))
-        .collect();
+    let data: Vec<Vec<u8>> =
+        tensors.iter().map(|(_, shape)| element.repeat(shape.iter().product())).collect();
     let views = tensors.iter().zip(&data).map(|((name, shape), data)| {
         (*name, TensorView::new(dtype, shape.to_vec(), data).unwrap())
     });
     ::safetensors::serialize(views, None).unwrap()
 }
 
-fn import(bytes: &[u8]) -> Result<Vae, ImportError> {
+pub(super) fn import(bytes: &[u8]) -> Result<Vae, ImportError> {
     parse_safetensors(Path::new(PATH), bytes, &ForeignOptions::default())
 }
 
-fn problems(bytes: &[u8]) -> Vec<Problem> {
+pub(super) fn problems(bytes: &[u8]) -> Vec<Problem> {
     match import(bytes) {
         Err(ImportError::Problems { problems, .. }) => problems,
         other => panic!("expected problems, got {other:?}"),
     }
 }
 
-const STACKED: [(&str, &[usize]); 8] = [
+pub(super) const STACKED: [(&str, &[usize]); 8] = [
     ("encoder.0.weight", &[8, 6]),
     ("encoder.0.bias", &[8]),
     ("encoder.2.weight", &[4, 8]),
@@ -53,9 +51,7 @@ fn own_files_round_trip() {
     let mut vae = tiny();
     vae.encoder[0].activation = Activation::LeakyRelu { alpha: 0.3 };
     vae.frontend.remove_mean = true;
-    vae.likelihood = Likelihood::Gaussian {
-        precision: Some(arr1(&[2.0, 0.5])),
-    };
+    vae.likelihood = Likelihood::Gaussian { precision: Some(arr1(&[2.0, 0.5])) };
     vae.provenance.command = "picovae train \"x y\" ü".into();
     let path = Path::new(PATH);
     let bytes = to_safetensors(path, &vae).unwrap();
@@ -123,11 +119,9 @@ fn a_single_head_makes_an_autoencoder_and_a_missing_bias_is_zero() {
 
 #[test]
 fn heads_and_the_pytorch_example() {
-    for (mu, logvar) in [
-        ("fc_mu", "fc_var"),
-        ("z_mean", "z_log_var"),
-        ("encoder.mu", "encoder.logvar"),
-    ] {
+    for (mu, logvar) in
+        [("fc_mu", "fc_var"), ("z_mean", "z_log_var"), ("encoder.mu", "encoder.logvar")]
+    {
         let (mu, logvar) = (format!("{mu}.weight"), format!("{logvar}.weight"));
         let vae = import(&dict(&[
             ("encoder.0.weight", &[8, 6]),
@@ -182,22 +176,12 @@ fn every_problem_is_named_in_one_pass() {
     ]);
     let found = problems(&dict(&tensors));
     let subjects: Vec<&str> = found.iter().map(|p| p.subject.as_str()).collect();
-    for wanted in [
-        "encoder.1.running_mean",
-        "conv.weight",
-        "decoder.2.weight",
-        "classifier",
-    ] {
+    for wanted in ["encoder.1.running_mean", "conv.weight", "decoder.2.weight", "classifier"] {
         assert!(subjects.contains(&wanted), "{wanted} not in {subjects:?}");
     }
     assert!(found.iter().all(|p| !p.remedy.is_empty()));
     let error = import(&dict(&tensors)).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("dir/some_vae.safetensors: 4 problems"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("dir/some_vae.safetensors: 4 problems"), "{error}");
 }
 
 #[test]
@@ -218,18 +202,6 @@ fn broken_chains_and_nan_are_refused() {
     let found = problems(&dict_of(&STACKED, Dtype::F32, &f32::NAN.to_le_bytes()));
     assert_eq!(found.len(), STACKED.len());
 
-    let options = ForeignOptions {
-        likelihood: LikelihoodKind::Gaussian,
-        ..ForeignOptions::default()
-    };
-    let error = parse_safetensors(Path::new(PATH), &dict(&STACKED), &options).unwrap_err();
-    assert!(error.to_string().contains("front-end"), "{error}");
-    assert!(matches!(
-        import(b"not safetensors at all"),
-        Err(ImportError::Container { .. })
-    ));
-    assert!(matches!(
-        import(&dict(&[])),
-        Err(ImportError::Problems { .. })
-    ));
+    assert!(matches!(import(b"not safetensors at all"), Err(ImportError::Container { .. })));
+    assert!(matches!(import(&dict(&[])), Err(ImportError::Problems { .. })));
 }
