@@ -194,7 +194,10 @@ fn real_windows(model: &picovae_core::Model<'_>, path: &std::path::Path) -> Vec<
     let clips = recording.clips(&frontend).unwrap();
     (0..clips.window_count())
         .step_by(clips.window_count() / 24)
-        .map(|i| clips.window(i).samples.iter().map(|&x| frontend.raw(x)).collect())
+        .map(|i| {
+            let samples = clips.window(i).samples.iter().enumerate();
+            samples.map(|(at, &x)| frontend.raw(x, at % frontend.channels)).collect()
+        })
         .collect()
 }
 
