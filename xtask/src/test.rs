@@ -39,11 +39,11 @@ pub fn run() -> Result<bool> {
 }
 
 fn formatting() -> Result<()> {
-    ok(&mut cargo(["fmt", "--all", "--check"]))?;
-    ok(&mut firmware_cargo(&firmware(), ["fmt", "--all", "--check"]))?;
-    ok(&mut firmware_cargo(&firmware().join("bench"), ["fmt", "--all", "--check"]))?;
+    ok(&mut cargo(["fmt", "--all", "--", "--check", "-l"]))?;
+    ok(&mut firmware_cargo(&firmware(), ["fmt", "--all", "--", "--check", "-l"]))?;
+    ok(&mut firmware_cargo(&firmware().join("bench"), ["fmt", "--all", "--", "--check", "-l"]))?;
     for board in boards::folders()? {
-        ok(&mut firmware_cargo(&board, ["fmt", "--check"]))?;
+        ok(&mut firmware_cargo(&board, ["fmt", "--", "--check", "-l"]))?;
     }
     Ok(())
 }
