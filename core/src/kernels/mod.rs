@@ -32,6 +32,8 @@ mod backend;
 mod backend;
 #[cfg(not(any(kernels = "portable", kernels = "x86")))]
 mod packed;
+#[cfg(any(kernels = "armv6m", kernels = "armv7m"))]
+mod strips;
 #[cfg(kernels = "portable")]
 use portable as backend;
 

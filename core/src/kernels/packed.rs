@@ -8,6 +8,9 @@ use core::marker::PhantomData;
 
 pub(super) use super::backend::is_readable;
 use super::backend::{PACKING, layer, scratch_bytes};
+#[cfg(any(kernels = "armv6m", kernels = "armv7m"))]
+use super::strips;
+use super::windows::Windows;
 use super::{Element, OutputBuffer, finish, write};
 use crate::fixed::Rounding;
 use crate::model::packing::GROUP;
@@ -15,7 +18,7 @@ use crate::model::wire::flags;
 use crate::model::{Matrix, Output};
 
 /// An address the row loop jumps to with four sums; never called from Rust.
-type End = unsafe extern "C" fn();
+pub(super) type End = unsafe extern "C" fn();
 
 /// The assembly of a backend: widens `len` activations of `input` into `scratch`, then
 /// runs groups of four rows from `weights`, each going on to `end`, until `out` is `out_end`.
@@ -133,6 +136,29 @@ impl<T: Element> Prepared<'_, T> {
                 start.wrapping_add(self.outputs).cast(),
                 start.cast(),
             );
+        }
+    }
+
+    /// All positions of a 1-D convolution at once, clamp and table apart; `false` where each has to be [`run`](Self::run).
+    #[cfg(not(any(kernels = "armv6m", kernels = "armv7m")))]
+    pub(super) fn strip(&mut self, _: &Windows, _: &[i8], _: &mut [T]) -> bool {
+        false
+    }
+
+    /// All positions of a 1-D convolution at once, clamp and table apart; `false` where each has to be [`run`](Self::run).
+    #[cfg(any(kernels = "armv6m", kernels = "armv7m"))]
+    pub(super) fn strip(&mut self, windows: &Windows, input: &[i8], out: &mut [T]) -> bool {
+        match T::buffer(out) {
+            OutputBuffer::Int8(out) if self.short => strips::run(
+                self.matrix,
+                self.output,
+                self.rounding,
+                windows,
+                input,
+                self.scratch,
+                out,
+            ),
+            _ => false,
         }
     }
 

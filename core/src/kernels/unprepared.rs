@@ -2,6 +2,7 @@
 
 use core::marker::PhantomData;
 
+use super::windows::Windows;
 use super::{Element, backend, fall_back};
 use crate::fixed::Rounding;
 use crate::model::{Matrix, Output};
@@ -31,6 +32,11 @@ impl<T: Element> Prepared<'_, T> {
         if !product(self.matrix, self.output, self.rounding, input, self.scratch, out) {
             fall_back(self.matrix, self.output, self.rounding, input, &mut T::buffer(out));
         }
+    }
+
+    /// No whole convolutions here.
+    pub(super) fn strip(&mut self, _: &Windows, _: &[i8], _: &mut [T]) -> bool {
+        false
     }
 
     /// Nothing is left to do.

@@ -97,6 +97,22 @@ struct Strip {
     taps: i32,
 }
 
+/// The windows of one matrix along a 1-D input; all in elements.
+#[cfg_attr(not(any(kernels = "armv6m", kernels = "armv7m")), allow(dead_code))]
+#[derive(Clone, Copy)]
+pub(super) struct Windows {
+    /// First input of the first window; before the input if negative.
+    pub start: i32,
+    /// From a window to the next one.
+    pub step: usize,
+    /// From the end of a position's outputs to the next position's.
+    pub skip: usize,
+    /// How many there are.
+    pub count: usize,
+    /// What a tap outside of the input holds.
+    pub zero_point: i8,
+}
+
 /// All products of a matrix with the windows of two strips, length and width.
 #[allow(clippy::too_many_arguments)]
 fn positions<T: Element>(
@@ -110,6 +126,8 @@ fn positions<T: Element>(
     out: &mut [T],
 ) {
     let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
+    // The caller's area may go on behind the activation: what lies there is no input.
+    let input = input.get(..geometry.input_len()).unwrap_or(input);
     let out = out.get_mut(..geometry.output_len()).unwrap_or_default();
     let channels = geometry.in_channels() as i32;
     let Some((patch, scratch)) = scratch.split_at_mut_checked(align_up(inputs)) else {
@@ -117,12 +135,29 @@ fn positions<T: Element>(
     };
     let patch: &mut [i8] = bytemuck::cast_slice_mut(patch);
     let mut prepared = path::prepare(matrix, output, rounding, scratch);
+    let is_1d =
+        geometry.width().input == 1 && width.taps == 1 && width.start == 0 && width.outputs == 1;
+    let stripped = is_1d
+        && prepared.as_mut().is_some_and(|prepared| {
+            let positions =
+                (length.outputs - length.out + length.out_step - 1) / length.out_step.max(1);
+            let windows = Windows {
+                start: length.start * channels,
+                step: (length.start_step * channels) as usize,
+                skip: (length.out_step - 1) as usize * outputs,
+                count: positions.max(0) as usize,
+                zero_point: geometry.zero_point(),
+            };
+            let out = out.get_mut(length.out as usize * outputs..).unwrap_or_default();
+            prepared.strip(&windows, input, out)
+        });
     let mut multiply = |window: &[i8], cell: &mut [T]| match &mut prepared {
         Some(prepared) => prepared.run(window, cell),
         None => fall_back(matrix, output, rounding, window, &mut T::buffer(cell)),
     };
     let taps = [length.taps, width.taps];
-    if geometry.width().input == 1 && width.taps == 1 && width.start == 0 && width.outputs == 1 {
+    if stripped {
+    } else if is_1d {
         // 1-D: a window inside the input is one run of it.
         let (at_step, from_step) =
             (length.out_step as usize * outputs, (length.start_step * channels) as usize);

@@ -132,5 +132,31 @@ pub fn convolutions() -> Vec<Net> {
     }
     odd[3].short = false;
     nets.push(around("windows-single", odd, Rounding::Single));
+    nets.extend((0..12).map(strip));
     nets
+}
+
+/// 1-D convolutions with a fused ReLU: whole strips on some backends. Lengths, kernels and strides are drawn.
+fn strip(seed: u64) -> Net {
+    let mut random = Random::new(500 + seed);
+    let mut of = |low: i64, high: i64| random.range(low, high) as u16;
+    let (length, channels, wide) = (of(5, 20), of(1, 9), 4 * of(1, 3));
+    let (kernel, stride, last) = (of(1, 5), of(1, 3), 4 * of(1, 2));
+    let padding = of(0, i64::from(kernel) - 1);
+    let between = (length + padding - 1) / stride + 1 - of(0, 1);
+    let back = (between - 1) * stride + kernel.max(stride) - padding;
+    let (kernel, stride) = ([kernel as u8, 1], [stride as u8, 1]);
+    let padding = [padding as u8, 0];
+    let (first, middle, end) = ([length, 1, channels], [between, 1, wide], [back, 1, last]);
+    let mut layers = vec![
+        windowed(op::CONVOLUTION, first, middle, kernel, stride, padding),
+        windowed(op::TRANSPOSED_CONVOLUTION, middle, end, kernel, stride, padding),
+    ];
+    layers[0].table = seed.is_multiple_of(3);
+    layers[1].clamp = seed.is_multiple_of(4).then_some((-128, 40));
+    let rounding = if seed.is_multiple_of(2) { Rounding::Double } else { Rounding::Single };
+    let mut net = around(&format!("strip-{seed}"), layers, rounding);
+    net.seed = seed;
+    net.values = if seed.is_multiple_of(5) { Values::Extreme } else { Values::Random };
+    net
 }
