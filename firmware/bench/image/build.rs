@@ -42,7 +42,7 @@ fn main() {
     let convolutions = bench_gen::convolutions();
     nets(&mut source, out, "CONVOLUTIONS", &convolutions, &[packing]);
     // A few in every packing: any target must read any blob.
-    let foreign: Vec<Net> = convolutions[3..].iter().chain(&suite[..8 / every]).cloned().collect();
+    let foreign: Vec<Net> = convolutions[3..5].iter().chain(&suite[..8 / every]).cloned().collect();
     nets(&mut source, out, "FOREIGN", &foreign, &[0, 1, 2, 3, 4]);
     let checked = if core == "m55" { "" } else { "BENCHMARKS, " };
     let _ = writeln!(

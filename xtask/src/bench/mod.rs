@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the figures, each printed by a command that anyone can run.
 
 pub mod kernels;
+pub mod mcu;
 pub mod models;
 
 use anyhow::Result;
@@ -11,6 +12,8 @@ use clap::Subcommand;
 pub enum Bench {
     /// Instructions and modelled cycles of the kernels, on every core.
     Kernels(kernels::Args),
+    /// Instructions, cycles, code, arena and stack on every core, against what is required.
+    Mcu(mcu::Args),
     /// Sizes and figures of every model in models/, float against int8.
     Models(models::Args),
 }
@@ -19,6 +22,7 @@ pub enum Bench {
 pub fn run(bench: &Bench) -> Result<bool> {
     match bench {
         Bench::Kernels(args) => kernels::run(args),
+        Bench::Mcu(args) => mcu::run(args),
         Bench::Models(args) => models::run(args),
     }
 }

@@ -8,6 +8,7 @@ mod common;
 
 use core::arch::asm;
 
+use picovae_core::arena::align_up;
 use picovae_core::fixed::Rounding;
 use picovae_core::kernels::{self, OutputBuffer};
 use picovae_core::model::LayerView;
@@ -19,6 +20,41 @@ use semihosting::{println, process};
 fn mark() {
     // SAFETY: moves a register to itself.
     unsafe { asm!("mov r11, r11", options(nostack, preserves_flags)) };
+}
+
+/// Words painted below the stack pointer: more than any network uses.
+const PAINTED: usize = 4096;
+const PAINT: u32 = 0xa5a5_5a5a;
+
+/// Bytes of stack that `run` uses, all it calls included.
+///
+/// Inlined, so that the stack pointer is that of the caller of `run`.
+#[inline(always)]
+fn stack_of(run: impl FnOnce()) -> usize {
+    let top: usize;
+    // SAFETY: writes only below the stack pointer, where nothing lives; the machines have megabytes there, and no
+    // interrupt is enabled.
+    unsafe {
+        asm!(
+            "mov {top}, sp",
+            "mov {at}, sp",
+            "2:",
+            "subs {at}, {at}, #4",
+            "str {paint}, [{at}]",
+            "subs {left}, {left}, #1",
+            "bne 2b",
+            top = out(reg) top,
+            at = out(reg) _,
+            left = inout(reg) PAINTED => _,
+            paint = in(reg) PAINT,
+        );
+    }
+    run();
+    let deepest = (0..PAINTED).rev().find(|word| {
+        // SAFETY: a painted word, aligned as the stack pointer is.
+        unsafe { core::ptr::read_volatile((top - 4 * (word + 1)) as *const u32) != PAINT }
+    });
+    deepest.map_or(0, |word| 4 * (word + 1))
 }
 
 /// What is counted; never inlined, so that a profile finds it at one place.
@@ -62,8 +98,8 @@ fn main() -> ! {
         let Ok(model) = Model::parse(&net.blob.0) else { process::exit(1) };
         let Ok(mut vae) = Vae::new(&model, arena.bytes()) else { process::exit(1) };
         common::fill(0, vae.features_mut());
-        measured(&mut vae);
-        println!("net {} {} {}", net.name, net.macs, model.arena_len());
+        let stack = stack_of(|| measured(&mut vae));
+        println!("net {} {} {} {stack}", net.name, net.macs, model.arena_len());
     }
     for net in common::ARTICLE {
         let Ok(model) = Model::parse(&net.blob.0) else { process::exit(1) };
@@ -72,23 +108,27 @@ fn main() -> ! {
             (first..last).filter_map(|i| model.layer(i)).map(|layer| layer.macs()).sum::<usize>()
         };
         common::fill(0, vae.features_mut());
-        encoder(&mut vae);
-        println!("net article-encoder {} {}", macs(0, model.encoder_len()), model.arena_len());
-        decoder(&mut vae);
+        let stack = stack_of(|| encoder(&mut vae));
+        let arena = model.arena_len();
+        println!("net article-encoder {} {arena} {stack}", macs(0, model.encoder_len()));
+        let stack = stack_of(|| decoder(&mut vae));
         let macs = macs(model.encoder_len(), model.layer_count());
-        println!("net article-decoder {macs} {}", model.arena_len());
+        println!("net article-decoder {macs} {arena} {stack}");
     }
     for net in common::CONVOLUTIONS.iter().take(3) {
         let Ok(model) = Model::parse(&net.blob.0) else { process::exit(1) };
         let Some(layer) = model.layer(0) else { process::exit(1) };
-        let (work, out) = arena.bytes().split_at_mut(4096);
+        let (work, out) = arena.bytes().split_at_mut(6144);
         let (input, scratch) = work.split_at_mut(2048);
         let input: &mut [i8] = bytemuck::cast_slice_mut(input);
         let out: &mut [i8] = bytemuck::cast_slice_mut(out);
         common::fill(0, &mut input[..layer.input_len()]);
-        let len = layer.output_len();
-        one_layer(&layer, &input[..layer.input_len()], scratch, &mut out[..len]);
-        println!("net {} {} {}", net.name, layer.macs(), 0);
+        // The scratch that the network's own arena leaves this layer.
+        let left = model.plan().work - align_up(layer.output_len());
+        let scratch = &mut scratch[..left];
+        let (input, out) = (&input[..layer.input_len()], &mut out[..layer.output_len()]);
+        let stack = stack_of(|| one_layer(&layer, input, scratch, out));
+        println!("net {} {} {} {stack}", net.name, layer.macs(), model.arena_len());
     }
     process::exit(0)
 }

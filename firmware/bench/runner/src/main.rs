@@ -30,9 +30,9 @@ fn main() -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     if !json && !conformance {
         println!(
-            "| core | model | MACs | instructions | per MAC | modelled cycles | per MAC | arena |"
+            "| core | model | MACs | instructions | per MAC | modelled cycles | per MAC | arena | stack |"
         );
-        println!("|---|---|---|---|---|---|---|---|");
+        println!("|---|---|---|---|---|---|---|---|---|");
     }
     for (core, target, machine, kernels) in CORES {
         if !wanted(core) {
@@ -91,19 +91,20 @@ fn run(
     for (net, region) in nets.zip(regions) {
         let net: Vec<&str> = net.split(' ').collect();
         let region: Vec<&str> = region.split(' ').collect();
-        let ([name, macs, arena], [_, _, instructions, cycles]) = (&net[..], &region[..]) else {
+        let ([name, macs, arena, stack], [_, _, instructions, cycles]) = (&net[..], &region[..])
+        else {
             return Err("unexpected output".into());
         };
         if json {
             println!(
-                r#"{{"engine":"picovae","core":"{core}","model":"{name}","macs":{macs},"instructions":{instructions},"cycles_model":{cycles},"arena_bytes":{arena}}}"#
+                r#"{{"engine":"picovae","core":"{core}","model":"{name}","macs":{macs},"instructions":{instructions},"cycles_model":{cycles},"arena_bytes":{arena},"stack_bytes":{stack}}}"#
             );
         } else {
             let per = |count: &str| -> Result<f64, Failure> {
                 Ok(count.parse::<f64>()? / macs.parse::<f64>()?)
             };
             println!(
-                "| {core} | {name} | {macs} | {instructions} | {:.3} | {cycles} | {:.3} | {arena} |",
+                "| {core} | {name} | {macs} | {instructions} | {:.3} | {cycles} | {:.3} | {arena} | {stack} |",
                 per(instructions)?,
                 per(cycles)?
             );
