@@ -266,8 +266,11 @@ picovae_layer:
     @ The sum without its constants in r0; r5 shifts, r6 numbers, r7 out.
     .macro PICOVAE_REV_ROW row, rounding, extend, store, size, largest
     ldr     r1, [r6, #(4 * \row)]
-    adds    r0, r0, r1
     add     r0, r12
+    adds    r0, r0, r1
+    .ifc \rounding, relu
+    bmi     5f
+    .endif
     ldr     r1, [r6, #(16 + 4 * \row)]
     lsrs    r2, r1, #16
     uxth    r1, r1
@@ -284,12 +287,16 @@ picovae_layer:
     adds    r1, r1, r4
     lsls    r0, r0, #1
     asrs    r1, r1, #15
+    .ifc \rounding, relu
+    adcs    r0, r1
+    .else
     .ifc \rounding, double
     @ The bit shifted out last rounds.
     adcs    r0, r1
     asrs    r1, r0, #31
     .endif
     adds    r0, r0, r1
+    .endif
     asrs    r0, r5
     add     r0, lr
     asrs    r0, r0, #1
@@ -303,6 +310,11 @@ picovae_layer:
     adds    r1, #255
     .endif
     eors    r0, r1
+    .ifc \rounding, relu
+    b       6f
+5:
+    movs    r0, #128
+    .endif
 6:
     \store  r0, [r7, #(\size * \row)]
     .endm
@@ -346,6 +358,7 @@ picovae_end_\name:
     .endm
 
     PICOVAE_REV_END int8_double, double, sxtb, strb, 1
+    PICOVAE_REV_END int8_relu, relu, sxtb, strb, 1
     PICOVAE_REV_END int8_single, single, sxtb, strb, 1
     PICOVAE_REV_END int16_double, double, sxth, strh, 2
     PICOVAE_REV_END int16_single, single, sxth, strh, 2

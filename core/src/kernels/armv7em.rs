@@ -132,8 +132,8 @@ global_asm!(
     smlad   r3, r6, r7, r3
     .endm
 
-    .macro PICOVAE_PAIR_ROW acc, shift, high, width
-    .ifc \high, smmulr
+    .macro PICOVAE_PAIR_ROW acc, shift, rounding, width
+    .ifc \rounding, double
     add     \acc, \acc, \acc, asr #31
     .endif
     asr     \acc, \acc, \shift
@@ -142,7 +142,7 @@ global_asm!(
     .endm
 
     @ Shifts are stored as right - 1. Stores follow one another: only the first costs two cycles.
-    .macro PICOVAE_PAIR_EPILOGUE name, high, width, store, size
+    .macro PICOVAE_PAIR_EPILOGUE name, high, rounding, width, store, size
     .global picovae_end_\name
     .type picovae_end_\name, %function
     .thumb_func
@@ -156,10 +156,10 @@ picovae_end_\name:
     \high   r3, r3, r7
     ldm     r8!, {{r4, r5, r6, r7}}
     ldrd    r11, r12, [sp, #60]
-    PICOVAE_PAIR_ROW r0, r4, \high, \width
-    PICOVAE_PAIR_ROW r1, r5, \high, \width
-    PICOVAE_PAIR_ROW r2, r6, \high, \width
-    PICOVAE_PAIR_ROW r3, r7, \high, \width
+    PICOVAE_PAIR_ROW r0, r4, \rounding, \width
+    PICOVAE_PAIR_ROW r1, r5, \rounding, \width
+    PICOVAE_PAIR_ROW r2, r6, \rounding, \width
+    PICOVAE_PAIR_ROW r3, r7, \rounding, \width
     \store  r0, [lr], #\size
     \store  r1, [lr], #\size
     \store  r2, [lr], #\size
@@ -206,10 +206,11 @@ picovae_layer:
     bne     2b
     ldr     pc, [sp, #56]
 
-    PICOVAE_PAIR_EPILOGUE int8_double, smmulr, 8, strb, 1
-    PICOVAE_PAIR_EPILOGUE int8_single, smmul, 8, strb, 1
-    PICOVAE_PAIR_EPILOGUE int16_double, smmulr, 16, strh, 2
-    PICOVAE_PAIR_EPILOGUE int16_single, smmul, 16, strh, 2
+    PICOVAE_PAIR_EPILOGUE int8_double, smmulr, double, 8, strb, 1
+    PICOVAE_PAIR_EPILOGUE int8_relu, smmulr, relu, 8, strb, 1
+    PICOVAE_PAIR_EPILOGUE int8_single, smmul, single, 8, strb, 1
+    PICOVAE_PAIR_EPILOGUE int16_double, smmulr, double, 16, strh, 2
+    PICOVAE_PAIR_EPILOGUE int16_single, smmul, single, 16, strh, 2
 
     .global picovae_end_raw
     .type picovae_end_raw, %function

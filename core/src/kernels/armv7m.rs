@@ -210,9 +210,11 @@ picovae_layer_\kind:
 
     .macro PICOVAE_CHAIN_ROW acc, multiplier, rounding, width
     smull   r8, \acc, \acc, \multiplier
-    .ifc \rounding, double
+    .ifnc \rounding, single
     lsls    r8, r8, #1
     adc     \acc, \acc, #0
+    .endif
+    .ifc \rounding, double
     add     \acc, \acc, \acc, asr #31
     .endif
     asr     \acc, \acc, r9
@@ -259,6 +261,7 @@ picovae_end_\name:
     .section .text.picovae_end, "ax", %progbits
     .p2align 2
     PICOVAE_CHAIN_END int8_double, double, 8, strb, 1
+    PICOVAE_CHAIN_END int8_relu, relu, 8, strb, 1
     PICOVAE_CHAIN_END int8_single, single, 8, strb, 1
     PICOVAE_CHAIN_END int16_double, double, 16, strh, 2
     PICOVAE_CHAIN_END int16_single, single, 16, strh, 2

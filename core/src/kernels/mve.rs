@@ -112,6 +112,7 @@ picovae_layer:
     bx      r0
 
     PICOVAE_MVE_END int8_double, vqrdmulh.s32, double, 8
+    PICOVAE_MVE_END int8_relu, vqrdmulh.s32, relu, 8
     PICOVAE_MVE_END int8_single, vqdmulh.s32, single, 8
     PICOVAE_MVE_END int16_double, vqrdmulh.s32, double, 16
     PICOVAE_MVE_END int16_single, vqdmulh.s32, single, 16

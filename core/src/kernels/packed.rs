@@ -1,6 +1,6 @@
 //! What the packed backends share: one assembly function runs a whole layer.
 //!
-//! A backend defines that function and five ends of its row loop; this file checks the buffers, chooses the end, and does in Rust what the
+//! A backend defines that function and six ends of its row loop; this file checks the buffers, chooses the end, and does in Rust what the
 //! short ends cannot: rows that are no multiple of four and shifts to the left.
 #![allow(unsafe_code)]
 
@@ -39,6 +39,8 @@ pub(super) type Layer = unsafe extern "C" fn(
 // Each backend's assembly defines these: requantization and store of four rows.
 unsafe extern "C" {
     fn picovae_end_int8_double();
+    /// Double, for zero point -128: sums below zero saturate however they are rounded.
+    fn picovae_end_int8_relu();
     fn picovae_end_int8_single();
     fn picovae_end_int16_double();
     fn picovae_end_int16_single();
@@ -86,7 +88,11 @@ pub(super) fn prepare<'p, T: Element>(
     let double = rounding == Rounding::Double;
     let (end, offset): (End, _) = match (*output, T::WIDE) {
         (Output::Int8 { zero_point, .. }, false) => (
-            if double { picovae_end_int8_double } else { picovae_end_int8_single },
+            match (double, zero_point) {
+                (true, i8::MIN) => picovae_end_int8_relu,
+                (true, _) => picovae_end_int8_double,
+                (false, _) => picovae_end_int8_single,
+            },
             2 * i32::from(zero_point) + 1,
         ),
         (Output::Int16, true) => {
