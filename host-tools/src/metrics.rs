@@ -119,12 +119,7 @@ pub fn best_f1(scores: &[f64], labels: &[bool]) -> Option<BestF1> {
 /// Alarms when everything at or above `threshold` raises one. Pairs beyond the
 /// shorter slice are left out; NaN never raises an alarm.
 pub fn alarms(scores: &[f64], labels: &[bool], threshold: f64) -> Alarms {
-    let mut count = Alarms {
-        hits: 0,
-        misses: 0,
-        false_alarms: 0,
-        quiet: 0,
-    };
+    let mut count = Alarms { hits: 0, misses: 0, false_alarms: 0, quiet: 0 };
     for (score, anomalous) in scores.iter().zip(labels) {
         let cell = match (*score >= threshold, anomalous) {
             (true, true) => &mut count.hits,
@@ -155,11 +150,7 @@ fn ranked(scores: &[f64], labels: &[bool]) -> Option<Vec<Group>> {
     for i in order {
         // `==` rather than total order: 0 and -0 are one score.
         if groups.last().is_none_or(|group| group.score != scores[i]) {
-            groups.push(Group {
-                score: scores[i],
-                positives: 0,
-                negatives: 0,
-            });
+            groups.push(Group { score: scores[i], positives: 0, negatives: 0 });
         }
         if let Some(group) = groups.last_mut() {
             group.positives += usize::from(labels[i]);
@@ -170,9 +161,7 @@ fn ranked(scores: &[f64], labels: &[bool]) -> Option<Vec<Group>> {
 }
 
 fn totals(groups: &[Group]) -> (usize, usize) {
-    groups
-        .iter()
-        .fold((0, 0), |(p, n), g| (p + g.positives, n + g.negatives))
+    groups.iter().fold((0, 0), |(p, n), g| (p + g.positives, n + g.negatives))
 }
 
 fn ratio(part: usize, whole: usize) -> Option<f64> {

@@ -50,9 +50,7 @@ impl std::str::FromStr for Fault {
             "bearing" => Ok(Self::Bearing),
             "imbalance" => Ok(Self::Imbalance),
             "none" => Ok(Self::None),
-            _ => Err(format!(
-                "unknown fault `{text}`; known: none, imbalance, bearing"
-            )),
+            _ => Err(format!("unknown fault `{text}`; known: none, imbalance, bearing")),
         }
     }
 }
@@ -171,11 +169,7 @@ pub fn simulate(simulation: &Simulation) -> SynthRecording {
             }
         }
     }
-    SynthRecording {
-        shape: [simulation.windows, WINDOW_LEN, AXES],
-        samples,
-        labels,
-    }
+    SynthRecording { shape: [simulation.windows, WINDOW_LEN, AXES], samples, labels }
 }
 
 impl Machine {
@@ -221,11 +215,7 @@ mod tests {
         simulate(&Simulation {
             windows: 8,
             seed: 5,
-            schedule: vec![Episode {
-                windows: 4..8,
-                fault,
-                severity,
-            }],
+            schedule: vec![Episode { windows: 4..8, fault, severity }],
         })
     }
 

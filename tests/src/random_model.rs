@@ -131,8 +131,7 @@ fn normal(rng: &mut impl Rng) -> f32 {
 pub fn features(vae: &Vae, windows: &[Vec<i16>]) -> Array2<f32> {
     let mut out = Array2::zeros((windows.len(), vae.input_len()));
     for (mut row, window) in out.rows_mut().into_iter().zip(windows) {
-        let real: Vec<f32> =
-            window.iter().map(|&x| f32::from(x) * vae.frontend.lsb(0)).collect();
+        let real: Vec<f32> = window.iter().map(|&x| f32::from(x) * vae.frontend.lsb(0)).collect();
         vae.frontend.features(&real, row.as_slice_mut().unwrap());
     }
     out

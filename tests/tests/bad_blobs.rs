@@ -174,6 +174,16 @@ fn run(model: &Model<'_>, windows: &[Vec<i16>]) {
     }
 }
 
+/// No fraction bits and many dimensions: the sum of squares would leave 64 bits.
+#[test]
+fn a_hostile_divergence_saturates() {
+    use picovae_core::score::kl_divergence::kl_divergence;
+    let (mu, logvar) = ([i16::MIN; 64], [0; 64]);
+    let hostile = kl_divergence(&mu, &logvar, 0, 12);
+    assert!(hostile > kl_divergence(&mu[..4], &logvar[..4], 0, 12), "{hostile}");
+    assert!(kl_divergence(&[0; 2000], &[i16::MAX; 2000], 12, 11) > 0);
+}
+
 #[test]
 fn callers_mistakes_have_their_own_errors() {
     let blob = blob(&recipe(false));

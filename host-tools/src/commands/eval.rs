@@ -13,8 +13,8 @@ use picovae::recording::{Clips, Recording, RecordingError};
 use picovae::simulate::{MeanScores, frontend_of, mean_scores, real_score, score_all};
 use serde::Serialize;
 
-use super::progress;
 use super::model_file::{ForeignArgs, ModelFile, RecordingArgs, open};
+use super::progress;
 use crate::args::{Loaded, file_name};
 use crate::printer::{Listing, Printer};
 
@@ -216,17 +216,26 @@ pub fn run(args: EvalArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
         .row("ROC AUC", figure(report.roc_auc))
         .row("PR AUC", figure(report.pr_auc))
         .row("best F1", format!("{} at {}", figure(report.best_f1), figure(report.threshold)))
-        .row("at the blob's threshold", match alarms {
-            Some(alarms) => format!(
-                "{} of {} normal alarm ({}), recall {}",
-                alarms.false_alarms,
-                alarms.false_alarms + alarms.quiet,
-                figure(report.false_alarm_rate),
-                figure(report.recall)
+        .row(
+            "at the blob's threshold",
+            match alarms {
+                Some(alarms) => format!(
+                    "{} of {} normal alarm ({}), recall {}",
+                    alarms.false_alarms,
+                    alarms.false_alarms + alarms.quiet,
+                    figure(report.false_alarm_rate),
+                    figure(report.recall)
+                ),
+                None => "-".into(),
+            },
+        )
+        .row(
+            "negative ELBO",
+            format!(
+                "{:.4} (NLL {:.4}, KL {:.4}) nats",
+                report.negative_elbo, report.nll, report.kl_divergence
             ),
-            None => "-".into(),
-        })
-        .row("negative ELBO", format!("{:.4} (NLL {:.4}, KL {:.4}) nats", report.negative_elbo, report.nll, report.kl_divergence))
+        )
         .row("reconstruction error", format!("{:.6}", report.reconstruction_error))
         .to_string();
     printer.report(&report, &text)?;

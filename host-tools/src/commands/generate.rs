@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use miette::IntoDiagnostic;
 use picovae::simulate::{GridError, Simulator, SimulatorArena, image_grid, trace_grid};
 use picovae_core::fixed::gaussian::Gaussian;
-use miette::IntoDiagnostic;
 use serde::Serialize;
 
 use super::model_file::open_blob;
@@ -73,10 +73,7 @@ pub fn run(args: GenerateArgs, printer: &mut Printer) -> miette::Result<ExitCode
         })
         .collect();
 
-    let bernoulli = matches!(
-        model.likelihood(),
-        picovae_core::model::wire::Likelihood::Bernoulli
-    );
+    let bernoulli = matches!(model.likelihood(), picovae_core::model::wire::Likelihood::Bernoulli);
     let side = len.isqrt();
     let width = match args.width {
         Some(width) if width > 0 && len.is_multiple_of(width) => Some(width),

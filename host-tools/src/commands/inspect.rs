@@ -79,7 +79,18 @@ pub fn run(args: InspectArgs, printer: &mut Printer) -> miette::Result<ExitCode>
         ModelFile::Float { vae, .. } => of_float(file, &vae),
         ModelFile::Blob(blob) => of_blob(file, &blob)?,
     };
-    let mut table = Table::new(["layer", "part", "op", "in", "out", "activation", "writes", "params", "MACs", "weight bytes"]);
+    let mut table = Table::new([
+        "layer",
+        "part",
+        "op",
+        "in",
+        "out",
+        "activation",
+        "writes",
+        "params",
+        "MACs",
+        "weight bytes",
+    ]);
     for layer in &report.layers {
         table.row([
             layer.name.clone(),
@@ -94,12 +105,27 @@ pub fn run(args: InspectArgs, printer: &mut Printer) -> miette::Result<ExitCode>
             layer.weight_bytes.to_string(),
         ]);
     }
-    let bytes = |bytes: Option<usize>| bytes.map_or("not quantizable as it is".into(), |b| format!("{b} bytes"));
+    let bytes = |bytes: Option<usize>| {
+        bytes.map_or("not quantizable as it is".into(), |b| format!("{b} bytes"))
+    };
     let listing = Listing::new()
         .row("name", &report.name)
         .row("kind", report.kind)
-        .row("window", format!("{} frames x {} channels, hop {}", report.window_len, report.channels, report.hop))
-        .row("latent", format!("{}{}", report.latent, if report.variational { ", variational" } else { ", plain autoencoder" }))
+        .row(
+            "window",
+            format!(
+                "{} frames x {} channels, hop {}",
+                report.window_len, report.channels, report.hop
+            ),
+        )
+        .row(
+            "latent",
+            format!(
+                "{}{}",
+                report.latent,
+                if report.variational { ", variational" } else { ", plain autoencoder" }
+            ),
+        )
         .row("likelihood", report.likelihood)
         .row("score", report.score)
         .row("threshold", report.threshold.map_or("none".into(), |t| format!("{t:.5}")))
@@ -169,7 +195,8 @@ fn predict(vae: &Vae) -> Option<(usize, usize)> {
     let options = QuantizeOptions::default();
     let ranges = observe(vae, features.view(), &options).ok()?;
     let quantized = lower(vae, &ranges, &options).ok()?;
-    let usual = Calibration { windows: 1_000, min: 1 << 28, median: 1 << 29, p99: 1 << 30, max: 1 << 31 };
+    let usual =
+        Calibration { windows: 1_000, min: 1 << 28, median: 1 << 29, p99: 1 << 30, max: 1 << 31 };
     let calibrated = Calibrated { threshold: Some(1 << 30), summary: usual };
     let blob = write(&quantized, "portable", calibrated).ok()?;
     let arena = blob.model().ok()?.arena_len();

@@ -140,7 +140,11 @@ pub fn open(path: &Path, foreign: &ForeignArgs) -> miette::Result<ModelFile> {
     let is_blob = {
         use std::io::Read;
         let mut file = std::fs::File::open(path).into_diagnostic().map_err(|error| {
-            miette::miette!(help = "check the path and its permissions", "{}: {error}", path.display())
+            miette::miette!(
+                help = "check the path and its permissions",
+                "{}: {error}",
+                path.display()
+            )
         })?;
         file.read_exact(&mut start).is_ok() && start == picovae_core::model::wire::MAGIC
     };

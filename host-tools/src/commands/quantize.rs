@@ -65,7 +65,14 @@ pub struct QuantizeArgs {
 
 /// Values of `--target`.
 const TARGETS: [&str; 8] = [
-    "portable", "cortex-m0", "cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55",
+    "portable",
+    "cortex-m0",
+    "cortex-m0plus",
+    "cortex-m3",
+    "cortex-m4",
+    "cortex-m7",
+    "cortex-m33",
+    "cortex-m55",
 ];
 
 /// Values of `--rounding`.
@@ -207,4 +214,3 @@ fn mean_scores(
     let int8: f64 = scores.iter().map(|score| real_score(*score, model.score_kind())).sum();
     Ok((float / count, int8 / count))
 }
-

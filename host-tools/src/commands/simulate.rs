@@ -174,7 +174,10 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
         .row("model", &report.name)
         .row("windows", report.windows)
         .row("score", report.score)
-        .row("mean, least, greatest", format!("{:.5}, {:.5}, {:.5}", report.mean_score, report.min_score, report.max_score))
+        .row(
+            "mean, least, greatest",
+            format!("{:.5}, {:.5}, {:.5}", report.mean_score, report.min_score, report.max_score),
+        )
         .row("threshold", threshold.map_or("none".into(), |t| format!("{t:.5}")))
         .row("alarms", report.alarms)
         .row("hash", &report.hash)

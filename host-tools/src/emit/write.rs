@@ -135,8 +135,11 @@ fn bytes(
     arena_len: u32,
 ) -> Result<Vec<u8>, BlobError> {
     let mut payload = Payload::default();
-    let records: Vec<LayerRecord> =
-        model.layers.iter().map(|layer| layer_record(&mut payload, layer, for_target(target))).collect();
+    let records: Vec<LayerRecord> = model
+        .layers
+        .iter()
+        .map(|layer| layer_record(&mut payload, layer, for_target(target)))
+        .collect();
     let layers = payload.push(bytemuck::cast_slice(&records), 4);
     let offset = payload.push(bytemuck::cast_slice(&model.frontend.offset), 4).offset;
     let (multiplier, shift) = payload.multipliers(&model.frontend.multiplier);

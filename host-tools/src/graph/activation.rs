@@ -113,14 +113,10 @@ impl std::str::FromStr for Activation {
         };
         let plain = match name.as_str() {
             "leaky-relu" => {
-                return Ok(Self::LeakyRelu {
-                    alpha: argument.unwrap_or(0.01),
-                });
+                return Ok(Self::LeakyRelu { alpha: argument.unwrap_or(0.01) });
             }
             "elu" => {
-                return Ok(Self::Elu {
-                    alpha: argument.unwrap_or(1.0),
-                });
+                return Ok(Self::Elu { alpha: argument.unwrap_or(1.0) });
             }
             "identity" | "none" | "linear" => Self::Identity,
             "relu" => Self::Relu,

@@ -75,13 +75,7 @@ impl Vae {
         let logvar = self.logvar.as_ref().map(|head| head.forward(h));
         let latent = sample(&mu, logvar.as_ref(), noise);
         let decoder = run_all(&self.decoder, latent.view());
-        Trace {
-            encoder,
-            mu,
-            logvar,
-            latent,
-            decoder,
-        }
+        Trace { encoder, mu, logvar, latent, decoder }
     }
 }
 

@@ -41,10 +41,7 @@ impl Frontend {
 
     /// u8 images of `pixels` pixels, mapped to [0, 1].
     pub fn image(pixels: usize) -> Self {
-        Self {
-            scale: vec![255.0],
-            ..Self::identity(pixels, pixels, 1)
-        }
+        Self { scale: vec![255.0], ..Self::identity(pixels, pixels, 1) }
     }
 
     /// Elements of a window, and features of the model.
@@ -65,12 +62,7 @@ impl Frontend {
             let mut shift = self.offset[c];
             if self.remove_mean {
                 // In f64: a mean over counts with a large DC part loses digits in f32.
-                let sum: f64 = window
-                    .iter()
-                    .skip(c)
-                    .step_by(channels)
-                    .map(|x| f64::from(*x))
-                    .sum();
+                let sum: f64 = window.iter().skip(c).step_by(channels).map(|x| f64::from(*x)).sum();
                 shift += (sum / self.window_len as f64) as f32;
             }
             let scale = self.scale[c];
@@ -99,18 +91,10 @@ impl Frontend {
     /// # Errors
     /// [`GraphError::Frontend`] names the first setting out of range.
     pub fn validate(&self) -> Result<(), GraphError> {
-        let bad = |setting, value: String, must| {
-            Err(GraphError::Frontend {
-                setting,
-                value,
-                must,
-            })
-        };
-        for (setting, value) in [
-            ("window_len", self.window_len),
-            ("hop", self.hop),
-            ("channels", self.channels),
-        ] {
+        let bad = |setting, value: String, must| Err(GraphError::Frontend { setting, value, must });
+        for (setting, value) in
+            [("window_len", self.window_len), ("hop", self.hop), ("channels", self.channels)]
+        {
             if value == 0 {
                 return bad(setting, "0".into(), "at least 1");
             }
@@ -119,18 +103,10 @@ impl Frontend {
             return bad("window_len", self.window_len.to_string(), "smaller");
         }
         if self.offset.len() != self.channels {
-            return bad(
-                "the number of offsets",
-                self.offset.len().to_string(),
-                "one a channel",
-            );
+            return bad("the number of offsets", self.offset.len().to_string(), "one a channel");
         }
         if self.scale.len() != self.channels {
-            return bad(
-                "the number of scales",
-                self.scale.len().to_string(),
-                "one a channel",
-            );
+            return bad("the number of scales", self.scale.len().to_string(), "one a channel");
         }
         if let Some(value) = self.offset.iter().find(|v| !v.is_finite()) {
             return bad("offset", value.to_string(), "finite");
@@ -183,10 +159,7 @@ mod tests {
 
     #[test]
     fn raw_rounds_and_saturates() {
-        let frontend = Frontend {
-            input_lsb: vec![0.5, 2.0],
-            ..Frontend::identity(1, 1, 2)
-        };
+        let frontend = Frontend { input_lsb: vec![0.5, 2.0], ..Frontend::identity(1, 1, 2) };
         assert_eq!(frontend.raw(3.0, 1), 2);
         assert_eq!(frontend.raw(1.25, 0), 3);
         assert_eq!(frontend.raw(-1.25, 0), -3);
@@ -202,12 +175,6 @@ mod tests {
         let error = frontend.validate().unwrap_err();
         assert!(error.to_string().contains("scale is 0"), "{error}");
         frontend.scale = vec![1.0];
-        assert!(
-            frontend
-                .validate()
-                .unwrap_err()
-                .to_string()
-                .contains("number of scales")
-        );
+        assert!(frontend.validate().unwrap_err().to_string().contains("number of scales"));
     }
 }

@@ -35,9 +35,7 @@ impl std::str::FromStr for LikelihoodKind {
         match text.to_ascii_lowercase().as_str() {
             "bernoulli" | "bce" => Ok(Self::Bernoulli),
             "gaussian" | "mse" => Ok(Self::Gaussian),
-            _ => Err(format!(
-                "unknown likelihood `{text}`; known: bernoulli, gaussian"
-            )),
+            _ => Err(format!("unknown likelihood `{text}`; known: bernoulli, gaussian")),
         }
     }
 }

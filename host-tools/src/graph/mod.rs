@@ -102,11 +102,7 @@ impl Layer {
         bias: Array1<f32>,
         activation: Activation,
     ) -> Self {
-        Self {
-            name: name.into(),
-            op: Op::FullyConnected { weight, bias },
-            activation,
-        }
+        Self { name: name.into(), op: Op::FullyConnected { weight, bias }, activation }
     }
 
     /// Elements of one input vector.
@@ -245,10 +241,7 @@ impl Vae {
     }
 
     fn validate_likelihood(&self) -> Result<(), GraphError> {
-        if let Likelihood::Gaussian {
-            precision: Some(precision),
-        } = &self.likelihood
-        {
+        if let Likelihood::Gaussian { precision: Some(precision) } = &self.likelihood {
             if precision.len() != self.input_len() {
                 return Err(GraphError::PrecisionLength {
                     expected: self.input_len(),
@@ -256,10 +249,7 @@ impl Vae {
                 });
             }
             if let Some(at) = precision.iter().position(|p| !(p.is_finite() && *p > 0.0)) {
-                return Err(GraphError::PrecisionValue {
-                    feature: at,
-                    value: precision[at],
-                });
+                return Err(GraphError::PrecisionValue { feature: at, value: precision[at] });
             }
         }
         let bernoulli = matches!(self.likelihood, Likelihood::Bernoulli);
@@ -271,10 +261,7 @@ impl Vae {
             }
             _ => return Ok(()),
         };
-        Err(GraphError::ScoreUnfit {
-            score: self.score,
-            reason,
-        })
+        Err(GraphError::ScoreUnfit { score: self.score, reason })
     }
 }
 

@@ -57,13 +57,10 @@ impl std::str::FromStr for ScoreKind {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wanted = text.trim().to_ascii_lowercase().replace('-', "_");
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == wanted)
-            .ok_or_else(|| {
-                let known: Vec<&str> = Self::ALL.iter().map(|kind| kind.name()).collect();
-                format!("unknown score `{text}`; known: {}", known.join(", "))
-            })
+        Self::ALL.into_iter().find(|kind| kind.name() == wanted).ok_or_else(|| {
+            let known: Vec<&str> = Self::ALL.iter().map(|kind| kind.name()).collect();
+            format!("unknown score `{text}`; known: {}", known.join(", "))
+        })
     }
 }
 
@@ -107,10 +104,7 @@ impl Vae {
     /// The model's default score ([`Vae::score`]) for a batch of features.
     pub fn score_batch(&self, x: ArrayView2<'_, f32>) -> Vec<f64> {
         let kind = self.score;
-        self.scores(x)
-            .iter()
-            .map(|scores| scores.get(kind))
-            .collect()
+        self.scores(x).iter().map(|scores| scores.get(kind)).collect()
     }
 
     /// Scores from tensors already computed: `x` and `output` are
@@ -148,11 +142,7 @@ impl Vae {
 
 /// Mean over features of `(x - y)^2`.
 pub fn reconstruction_error(x: ArrayView1<'_, f32>, y: ArrayView1<'_, f32>) -> f64 {
-    let sum: f64 = x
-        .iter()
-        .zip(y)
-        .map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2))
-        .sum();
+    let sum: f64 = x.iter().zip(y).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
     sum / x.len().max(1) as f64
 }
 

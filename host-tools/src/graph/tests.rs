@@ -16,12 +16,7 @@ pub(crate) fn tiny() -> Vae {
             arr1(&[0.0, 0.0]),
             Activation::Relu,
         )],
-        mu: Layer::fully_connected(
-            "mu",
-            arr2(&[[1.0, 1.0]]),
-            arr1(&[0.0]),
-            Activation::Identity,
-        ),
+        mu: Layer::fully_connected("mu", arr2(&[[1.0, 1.0]]), arr1(&[0.0]), Activation::Identity),
         logvar: Some(Layer::fully_connected(
             "logvar",
             arr2(&[[0.0, 0.0]]),
@@ -71,9 +66,7 @@ fn scores_match_the_formulas() {
     assert!((s.kl_divergence - kl).abs() < 1e-6);
     assert!((s.negative_elbo() - s.nll - kl).abs() < 1e-6);
 
-    vae.likelihood = Likelihood::Gaussian {
-        precision: Some(arr1(&[4.0, 0.25])),
-    };
+    vae.likelihood = Likelihood::Gaussian { precision: Some(arr1(&[4.0, 0.25])) };
     let s = vae.scores(x.view())[0];
     // ln 4 + ln 0.25 cancel.
     assert!((s.nll - 0.5 * (16.0 + 6.25 + 2.0 * ln_tau)).abs() < 1e-6);
@@ -93,10 +86,8 @@ fn scores_match_the_formulas() {
 #[test]
 fn validation_names_the_layer() {
     let mut vae = tiny();
-    vae.decoder[0].op = Op::FullyConnected {
-        weight: Array2::zeros((2, 3)),
-        bias: Array1::zeros(2),
-    };
+    vae.decoder[0].op =
+        Op::FullyConnected { weight: Array2::zeros((2, 3)), bias: Array1::zeros(2) };
     let error = vae.validate().unwrap_err();
     assert_eq!(
         error,
@@ -111,23 +102,13 @@ fn validation_names_the_layer() {
     let mut vae = tiny();
     let Op::FullyConnected { weight, .. } = &mut vae.encoder[0].op;
     weight[[0, 1]] = f32::NAN;
-    assert_eq!(
-        vae.validate(),
-        Err(GraphError::NotFinite {
-            layer: "encoder.0".into()
-        })
-    );
+    assert_eq!(vae.validate(), Err(GraphError::NotFinite { layer: "encoder.0".into() }));
 
     let mut vae = tiny();
     vae.score = ScoreKind::BernoulliNll;
     assert!(matches!(vae.validate(), Err(GraphError::ScoreUnfit { .. })));
 
     let mut vae = tiny();
-    vae.likelihood = Likelihood::Gaussian {
-        precision: Some(arr1(&[1.0, 0.0])),
-    };
-    assert!(matches!(
-        vae.validate(),
-        Err(GraphError::PrecisionValue { feature: 1, .. })
-    ));
+    vae.likelihood = Likelihood::Gaussian { precision: Some(arr1(&[1.0, 0.0])) };
+    assert!(matches!(vae.validate(), Err(GraphError::PrecisionValue { feature: 1, .. })));
 }

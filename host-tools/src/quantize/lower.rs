@@ -477,7 +477,8 @@ fn lower_likelihood(vae: &Vae, unit: f64) -> Result<IntLikelihood, QuantizeError
     let factor = 0.5 * unit * unit * step * 65_536.0;
     Ok(IntLikelihood::Gaussian {
         precision: integers,
-        factor: wide_factor(factor).ok_or(QuantizeError::FeatureRange { reach: 64.0 * 128.0 * unit })?,
+        factor: wide_factor(factor)
+            .ok_or(QuantizeError::FeatureRange { reach: 64.0 * 128.0 * unit })?,
         constant: (constant * 65_536.0).round() as i64,
     })
 }

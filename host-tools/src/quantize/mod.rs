@@ -159,7 +159,9 @@ pub enum QuantizeError {
     },
     /// The features are in no usual unit.
     #[error("features reach {reach:e}, too far from 1 for the device's scores")]
-    #[diagnostic(help("normalize the features: train with `--normalize per-channel`, or give a state dict's `--scale`"))]
+    #[diagnostic(help(
+        "normalize the features: train with `--normalize per-channel`, or give a state dict's `--scale`"
+    ))]
     FeatureRange {
         /// Greatest feature the grid holds.
         reach: f64,

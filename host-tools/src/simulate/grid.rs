@@ -10,7 +10,9 @@ use image::{GrayImage, ImageError, Luma, Rgb, RgbImage};
 pub enum GridError {
     /// The file cannot be written.
     #[error("{path}: cannot write the picture: {source}", path = path.display())]
-    #[diagnostic(help("give a path that ends in .png, in a folder that exists and can be written"))]
+    #[diagnostic(help(
+        "give a path that ends in .png, in a folder that exists and can be written"
+    ))]
     Write {
         /// The file.
         path: PathBuf,
@@ -40,8 +42,11 @@ pub fn image_grid(path: &Path, samples: &[Vec<i16>], width: usize) -> Result<(),
     let height = samples.first().map_or(1, |sample| sample.len() / width.max(1)).max(1);
     let (columns, rows) = layout(samples.len());
     let (width, height) = (width as u32, height as u32);
-    let mut picture =
-        GrayImage::from_pixel(columns * (width + GAP) + GAP, rows * (height + GAP) + GAP, Luma([64]));
+    let mut picture = GrayImage::from_pixel(
+        columns * (width + GAP) + GAP,
+        rows * (height + GAP) + GAP,
+        Luma([64]),
+    );
     for (index, sample) in (0..).zip(samples) {
         let (left, top) = corner(index, columns, width, height);
         for (pixel, &value) in (0..).zip(sample) {
@@ -62,9 +67,10 @@ pub fn image_grid(path: &Path, samples: &[Vec<i16>], width: usize) -> Result<(),
 pub fn trace_grid(path: &Path, samples: &[Vec<i16>], channels: usize) -> Result<(), GridError> {
     const SIZE: (u32, u32) = (240, 100);
     const COLORS: [[u8; 3]; 4] = [[31, 90, 160], [200, 80, 30], [40, 140, 70], [120, 60, 150]];
-    let (low, high) = samples.iter().flatten().fold((i16::MAX, i16::MIN), |(low, high), &v| {
-        (low.min(v), high.max(v))
-    });
+    let (low, high) = samples
+        .iter()
+        .flatten()
+        .fold((i16::MAX, i16::MIN), |(low, high), &v| (low.min(v), high.max(v)));
     let span = (i32::from(high) - i32::from(low)).max(1);
     let (columns, rows) = layout(samples.len());
     let mut picture = RgbImage::from_pixel(

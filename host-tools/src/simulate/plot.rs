@@ -70,6 +70,7 @@ fn draw(
         .configure_mesh()
         .light_line_style(WHITE)
         .x_desc("window")
+        .x_label_formatter(&|x| format!("{x:.0}"))
         .y_desc(unit)
         .label_style(("sans-serif", 14))
         .axis_desc_style(("sans-serif", 16))
@@ -92,8 +93,11 @@ fn draw(
         chart.draw_series(above.map(|point| Circle::new(*point, 2, red.filled())))?;
         let line = [(0.0, threshold), (scores.len() as f64, threshold)];
         chart.draw_series(LineSeries::new(line, red.stroke_width(2)))?;
-        let label =
-            Text::new("threshold", (0.0, threshold), ("sans-serif", 14).into_font().color(&red));
+        let label = Text::new(
+            "threshold",
+            (0.0, threshold + (high - low) * 0.05),
+            ("sans-serif", 14).into_font().color(&red),
+        );
         chart.draw_series([label])?;
     }
     for (at, label) in marks {

@@ -32,9 +32,7 @@ impl std::str::FromStr for InjectionKind {
             "noise" => Ok(Self::Noise),
             "spike" => Ok(Self::Spike),
             "stuck" => Ok(Self::Stuck),
-            _ => Err(format!(
-                "unknown fault `{text}`; known: spike, drift, dropout, stuck, noise"
-            )),
+            _ => Err(format!("unknown fault `{text}`; known: spike, drift, dropout, stuck, noise")),
         }
     }
 }
@@ -102,13 +100,7 @@ pub fn inject(
 fn deviations(samples: &[f32], channels: usize) -> Vec<f32> {
     (0..channels)
         .map(|c| {
-            let channel = || {
-                samples
-                    .iter()
-                    .skip(c)
-                    .step_by(channels)
-                    .map(|x| f64::from(*x))
-            };
+            let channel = || samples.iter().skip(c).step_by(channels).map(|x| f64::from(*x));
             let n = channel().count().max(1) as f64;
             let mean = channel().sum::<f64>() / n;
             (channel().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt() as f32
@@ -124,11 +116,7 @@ mod tests {
         // Deviation 1 in both channels.
         let samples = [1.0, 11.0, -1.0, 9.0].repeat(25);
         let mut recording = Recording::from_samples("m", vec![50, 2], samples).unwrap();
-        let injection = Injection {
-            kind,
-            frames: 10..60,
-            amount: 5.0,
-        };
+        let injection = Injection { kind, frames: 10..60, amount: 5.0 };
         assert_eq!(inject(&mut recording, 2, &injection, seed), 10..50);
         // Before the fault nothing changes.
         assert_eq!(recording.samples[..20], [1.0, 11.0, -1.0, 9.0].repeat(5));

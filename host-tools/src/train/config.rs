@@ -55,9 +55,7 @@ impl std::str::FromStr for Sigma {
         }
         match text.parse::<f32>() {
             Ok(sigma) if sigma.is_finite() && sigma > 0.0 => Ok(Self::Fixed(sigma)),
-            _ => Err(format!(
-                "`{text}` is neither `optimal` nor a positive number"
-            )),
+            _ => Err(format!("`{text}` is neither `optimal` nor a positive number")),
         }
     }
 }
@@ -134,38 +132,18 @@ impl FitConfig {
         let checks: [(&'static str, f64, bool, &'static str); 10] = [
             ("sigma", sigma.into(), sigma > 0.0, "positive"),
             ("beta", self.beta.into(), self.beta >= 0.0, "0 or more"),
-            (
-                "beta-warmup",
-                self.beta_warmup.into(),
-                self.beta_warmup >= 0.0,
-                "0 or more",
-            ),
+            ("beta-warmup", self.beta_warmup.into(), self.beta_warmup >= 0.0, "0 or more"),
             ("epochs", self.epochs as f64, self.epochs > 0, "at least 1"),
             ("batch", self.batch as f64, self.batch > 0, "at least 1"),
-            (
-                "lr",
-                self.learning_rate,
-                self.learning_rate > 0.0,
-                "positive",
-            ),
-            (
-                "weight-decay",
-                self.weight_decay.into(),
-                self.weight_decay >= 0.0,
-                "0 or more",
-            ),
+            ("lr", self.learning_rate, self.learning_rate > 0.0, "positive"),
+            ("weight-decay", self.weight_decay.into(), self.weight_decay >= 0.0, "0 or more"),
             (
                 "validation",
                 self.validation.into(),
                 (0.0..=0.9).contains(&self.validation),
                 "between 0 and 0.9",
             ),
-            (
-                "input-noise",
-                self.input_noise.into(),
-                self.input_noise >= 0.0,
-                "0 or more",
-            ),
+            ("input-noise", self.input_noise.into(), self.input_noise >= 0.0, "0 or more"),
             (
                 "input-dropout",
                 self.input_dropout.into(),
@@ -175,11 +153,7 @@ impl FitConfig {
         ];
         for (setting, value, good, must) in checks {
             if !good || !value.is_finite() {
-                return Err(TrainError::Setting {
-                    setting,
-                    value: value.to_string(),
-                    must,
-                });
+                return Err(TrainError::Setting { setting, value: value.to_string(), must });
             }
         }
         Ok(())

@@ -75,9 +75,7 @@ pub fn fit(
     let mut rng = stream(config.seed, Stream::Split);
     let (mut train, held_out) = split::split(data, config.validation, &mut rng);
     if train.is_empty() {
-        return Err(TrainError::TooFewWindows {
-            windows: data.len(),
-        });
+        return Err(TrainError::TooFewWindows { windows: data.len() });
     }
     check_unit_range(start, data)?;
 
@@ -125,13 +123,7 @@ pub fn fit(
         network.write_to(&mut vae);
         let validation_loss = validate(&vae, data, &held_out, config);
         report.epochs = epoch;
-        report.history.push(EpochRecord {
-            epoch,
-            train_loss: loss,
-            nll,
-            kl,
-            validation_loss,
-        });
+        report.history.push(EpochRecord { epoch, train_loss: loss, nll, kl, validation_loss });
         progress.set_message(match validation_loss {
             Some(held_out) => format!("epoch {epoch}: loss {loss:.3}, held out {held_out:.3}"),
             None => format!("epoch {epoch}: loss {loss:.3}"),
@@ -145,16 +137,8 @@ pub fn fit(
         }
         // While the KL weight still grows, a worse loss means nothing.
         let warm = epoch as f32 >= config.beta_warmup;
-        let stale = epoch
-            - report
-                .best_epoch
-                .max(config.beta_warmup as usize)
-                .min(epoch);
-        if warm
-            && config
-                .patience
-                .is_some_and(|patience| stale >= patience.max(1))
-        {
+        let stale = epoch - report.best_epoch.max(config.beta_warmup as usize).min(epoch);
+        if warm && config.patience.is_some_and(|patience| stale >= patience.max(1)) {
             break;
         }
     }
@@ -171,16 +155,10 @@ impl FitConfig {
     fn step(&self, step: usize, steps_per_epoch: usize) -> StepConfig {
         let epochs = step as f64 / steps_per_epoch as f64;
         let progress = epochs / self.epochs as f64;
-        let factor = if self.cosine {
-            0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
-        } else {
-            1.0
-        };
-        let warm = if self.beta_warmup > 0.0 {
-            (epochs as f32 / self.beta_warmup).min(1.0)
-        } else {
-            1.0
-        };
+        let factor =
+            if self.cosine { 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()) } else { 1.0 };
+        let warm =
+            if self.beta_warmup > 0.0 { (epochs as f32 / self.beta_warmup).min(1.0) } else { 1.0 };
         StepConfig {
             learning_rate: self.learning_rate * factor,
             beta: self.beta * warm,
@@ -259,18 +237,13 @@ fn validate(
             let output = vae.decode(z.view());
             let scores = vae.scores_of(x.view(), &mu, logvar.as_ref(), &output);
             scores.iter().fold((0.0, 0.0, 0.0), |(nll, kl, mse), s| {
-                (
-                    nll + s.nll,
-                    kl + s.kl_divergence,
-                    mse + s.reconstruction_error,
-                )
+                (nll + s.nll, kl + s.kl_divergence, mse + s.reconstruction_error)
             })
         })
         .collect();
     let count = held_out.len() as f64;
-    let (nll, kl, mse) = parts
-        .iter()
-        .fold((0.0, 0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
+    let (nll, kl, mse) =
+        parts.iter().fold((0.0, 0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
     let (nll, kl, mse) = (nll / count, kl / count, mse / count);
     let nll = match vae.likelihood {
         Likelihood::Bernoulli => nll,

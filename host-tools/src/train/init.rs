@@ -52,9 +52,6 @@ pub fn random_vae(frontend: Frontend, shape: &Architecture, rng: &mut impl Rng) 
             LikelihoodKind::Gaussian => Likelihood::Gaussian { precision: None },
         },
         score: shape.score,
-        provenance: Provenance {
-            tool: TOOL.into(),
-            ..Provenance::default()
-        },
+        provenance: Provenance { tool: TOOL.into(), ..Provenance::default() },
     }
 }

@@ -49,9 +49,7 @@ pub fn train(
     let start = random_vae(frontend, &config.architecture, &mut rng);
     let (mut vae, report) = fit(&start, data, &config.fit, progress)?;
     if matches!(vae.likelihood, Likelihood::Gaussian { .. }) {
-        vae.likelihood = Likelihood::Gaussian {
-            precision: Some(residual_precision(&vae, data)),
-        };
+        vae.likelihood = Likelihood::Gaussian { precision: Some(residual_precision(&vae, data)) };
     }
     vae.validate()?;
     Ok((vae, report))

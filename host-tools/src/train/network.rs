@@ -71,10 +71,7 @@ pub(super) struct StepLoss {
 impl Network {
     pub(super) fn new(vae: &Vae, weight_decay: f32) -> Self {
         let device = Device::flex().autodiff();
-        let layers = vae
-            .layers()
-            .map(|layer| Dense::new(layer, &device))
-            .collect();
+        let layers = vae.layers().map(|layer| Dense::new(layer, &device)).collect();
         Self {
             parameters: Parameters { layers },
             plan: Plan {
@@ -83,10 +80,7 @@ impl Network {
                 activations: vae.layers().map(|layer| layer.activation).collect(),
                 bernoulli: matches!(vae.likelihood, Likelihood::Bernoulli),
             },
-            optimizer: AdamWConfig::new()
-                .with_epsilon(1e-8)
-                .with_weight_decay(weight_decay)
-                .init(),
+            optimizer: AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(weight_decay).init(),
             device,
         }
     }
@@ -102,17 +96,14 @@ impl Network {
             let end = (start + shard_rows).min(rows);
             // A fork has graph nodes of its own: shards do not share a lock.
             let parameters = self.parameters.clone().fork(&self.device);
-            self.plan
-                .gradients(&parameters, batch, start..end, config, &self.device)
+            self.plan.gradients(&parameters, batch, start..end, config, &self.device)
         };
         let results: Vec<(GradientsParams, StepLoss)> = match starts[..] {
             [only] => vec![run(only)],
             _ => std::thread::scope(|scope| {
                 let (first, others) = (starts[0], &starts[1..]);
-                let handles: Vec<_> = others
-                    .iter()
-                    .map(|start| scope.spawn(|| run(*start)))
-                    .collect();
+                let handles: Vec<_> =
+                    others.iter().map(|start| scope.spawn(|| run(*start))).collect();
                 let mut results = vec![run(first)];
                 for handle in handles {
                     match handle.join() {
@@ -131,9 +122,7 @@ impl Network {
             loss.kl += shard.kl;
         }
         let parameters = self.parameters.clone();
-        self.parameters = self
-            .optimizer
-            .step(config.learning_rate, parameters, sum.grads());
+        self.parameters = self.optimizer.step(config.learning_rate, parameters, sum.grads());
         loss
     }
 
@@ -190,10 +179,7 @@ impl Plan {
             let share = range.len() as f32 / rows;
             gaussian_nll(y, target, config.sigma).mul_scalar(share)
         };
-        let mut losses = StepLoss {
-            nll: value(&nll),
-            kl: 0.0,
-        };
+        let mut losses = StepLoss { nll: value(&nll), kl: 0.0 };
         let mut loss = nll;
         if let Some(kl) = kl {
             losses.kl = value(&kl);
@@ -283,17 +269,9 @@ fn tensor(array: ArrayView2<'_, f32>, device: &Device) -> Tensor<2> {
 /// # Panics
 /// When they are not f32, which no tensor of this file is.
 fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor
-        .into_data()
-        .try_into_vec()
-        .expect("tensors of this file are f32")
+    tensor.into_data().try_into_vec().expect("tensors of this file are f32")
 }
 
 fn value(scalar: &Tensor<1>) -> f64 {
-    scalar
-        .clone()
-        .into_data()
-        .iter::<f64>()
-        .next()
-        .unwrap_or(f64::NAN)
+    scalar.clone().into_data().iter::<f64>().next().unwrap_or(f64::NAN)
 }

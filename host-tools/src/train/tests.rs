@@ -55,10 +55,7 @@ fn gaussian_learns_and_repeats() {
     let best = report.validation_loss.unwrap();
     assert!(best < first - 3.0, "{first} to {best}");
     assert_eq!((report.train_windows, report.validation_windows), (540, 60));
-    let Likelihood::Gaussian {
-        precision: Some(precision),
-    } = &vae.likelihood
-    else {
+    let Likelihood::Gaussian { precision: Some(precision) } = &vae.likelihood else {
         panic!("no precision");
     };
     // Features have unit variance; what is left after decoding is far less.
@@ -83,10 +80,7 @@ fn seed_changes_the_weights() {
 fn bernoulli_wants_unit_features() {
     let mut config = config(LikelihoodKind::Bernoulli);
     config.fit.epochs = 2;
-    assert!(matches!(
-        run(&config),
-        Err(TrainError::FeaturesOutOfUnit { .. })
-    ));
+    assert!(matches!(run(&config), Err(TrainError::FeaturesOutOfUnit { .. })));
     config.normalize = Normalize::Unit255;
     let (vae, report) = run(&config).unwrap();
     assert_eq!(vae.likelihood, Likelihood::Bernoulli);
@@ -133,31 +127,14 @@ fn framework_agrees_with_the_graph() {
         let scores = vae.scores_of(x.view(), &trace.mu, trace.logvar.as_ref(), output);
         let nll: f64 = scores.iter().map(|s| s.nll).sum::<f64>() / 6.0;
         let kl: f64 = scores.iter().map(|s| s.kl_divergence).sum::<f64>() / 6.0;
-        let batch = Batch {
-            input: x.clone(),
-            target: x,
-            noise,
-        };
+        let batch = Batch { input: x.clone(), target: x, noise };
         let mut network = Network::new(&vae, 0.0);
         let loss = network.step(
             &batch,
-            StepConfig {
-                learning_rate: 1e-3,
-                beta: 1.0,
-                sigma: Sigma::Optimal,
-                shards: 2,
-            },
+            StepConfig { learning_rate: 1e-3, beta: 1.0, sigma: Sigma::Optimal, shards: 2 },
         );
-        assert!(
-            (loss.nll - nll).abs() < 1e-4,
-            "{activation}: {} {nll}",
-            loss.nll
-        );
-        assert!(
-            (loss.kl - kl).abs() < 1e-4,
-            "{activation}: {} {kl}",
-            loss.kl
-        );
+        assert!((loss.nll - nll).abs() < 1e-4, "{activation}: {} {nll}", loss.nll);
+        assert!((loss.kl - kl).abs() < 1e-4, "{activation}: {} {kl}", loss.kl);
         let mut stepped = vae.clone();
         network.write_to(&mut stepped);
         // Adam's first step moves every weight with a gradient by the rate.
