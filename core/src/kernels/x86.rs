@@ -1,4 +1,4 @@
-//! x86-64 with AVX2, for simulation: row-major weights, four rows at a time.
+//! x86-64 with AVX2, for simulation: row-major weights, eight rows at a time.
 //!
 //! The input is widened to 16 bits once; `vpmaddwd` then multiplies sixteen
 //! weights of a row and adds in pairs. |w * a| is at most 2^14, so no pair
@@ -6,19 +6,19 @@
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::{
-    __cpuid, __cpuid_count, __m128i, __m256i, _mm_add_epi32, _mm_loadu_si128, _mm_set1_epi32,
-    _mm_setr_epi32, _mm_srai_epi32, _mm_srav_epi32, _mm_storeu_si128, _mm256_add_epi32,
-    _mm256_add_epi64, _mm256_and_si256, _mm256_castsi256_si128, _mm256_cmpgt_epi16,
-    _mm256_cvtepi8_epi16, _mm256_cvtepi32_epi64, _mm256_extracti128_si256, _mm256_hadd_epi32,
-    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_epi32, _mm256_permutevar8x32_epi32,
-    _mm256_set1_epi16, _mm256_set1_epi64x, _mm256_setr_epi16, _mm256_setr_epi32,
-    _mm256_setzero_si256, _mm256_srli_epi64, _mm256_storeu_si256, _xgetbv,
+    __cpuid, __cpuid_count, __m128i, __m256i, _mm_loadl_epi64, _mm_loadu_si128, _mm_packs_epi16,
+    _mm_packs_epi32, _mm_storel_epi64, _mm_storeu_si128, _mm256_add_epi32, _mm256_add_epi64,
+    _mm256_and_si256, _mm256_blend_epi32, _mm256_castsi256_si128, _mm256_cmpgt_epi16,
+    _mm256_cvtepi8_epi16, _mm256_cvtepi8_epi32, _mm256_extracti128_si256, _mm256_hadd_epi32,
+    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_epi32, _mm256_permute2x128_si256,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_setr_epi16,
+    _mm256_setzero_si256, _mm256_slli_epi64, _mm256_srai_epi32, _mm256_srav_epi32,
+    _mm256_srli_epi64, _mm256_storeu_si256, _mm256_xor_si256, _xgetbv,
 };
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use super::{OutputBuffer, finish, write};
+use super::{Element, OutputBuffer, finish, write};
 use crate::fixed::Rounding;
-use crate::fixed::requantize::saturate_i16;
 use crate::model::wire::{flags, packing};
 use crate::model::{Matrix, Output, RowNumbers};
 
@@ -26,7 +26,7 @@ pub(super) const NAME: &str = "x86";
 pub(super) const PACKING: u8 = packing::ROW_MAJOR;
 
 /// Rows that share an activation load.
-const ROWS: usize = 4;
+const ROWS: usize = 8;
 /// Columns of a vector.
 const LANES: usize = 16;
 
@@ -39,7 +39,7 @@ pub(super) fn product(
     scratch: &mut [u8],
     out: &mut OutputBuffer<'_>,
 ) -> bool {
-    let inputs = matrix.inputs();
+    let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
     if matrix.packing() != packing::ROW_MAJOR || inputs < LANES || !has_avx2() {
         return false;
     }
@@ -49,60 +49,33 @@ pub(super) fn product(
     let Some((bias, multiplier, shift)) = matrix.row_major_numbers() else {
         return false;
     };
+    let weights = matrix.weights();
+    if weights.len() < inputs * outputs || out.len() < outputs {
+        return false;
+    }
     // SAFETY: `has_avx2` said so; both slices have `inputs` elements of their widths.
     unsafe { widen(input, wide) };
-    let short = matrix.flags() & flags::RIGHT_SHIFTS != 0;
-    let outputs = matrix.outputs();
-    let weights = matrix.weights();
-    // Rows done four at a time; where the short requantization did, clamp and table come last.
-    let mut done = 0;
-    for row in (0..outputs).step_by(ROWS) {
-        let block = weights.get(row * inputs..(row + ROWS) * inputs);
-        let numbers = (bias.get(row..), multiplier.get(row..), shift.get(row..));
-        let (Some(block), (Some(bias), Some(multiplier), Some(shift))) = (block, numbers) else {
-            break;
-        };
-        let (Some(bias), Some(multiplier), Some(shift)) =
-            (bias.first_chunk(), multiplier.first_chunk(), shift.first_chunk())
-        else {
-            break;
-        };
-        // SAFETY: AVX2 is there; the block has `ROWS * inputs` bytes and `wide` twice `inputs`.
-        let sums = unsafe { four_rows(block, inputs, wide) };
-        done = row + ROWS;
-        if !short {
-            let mut four = [0i32; ROWS];
-            // SAFETY: `four` has 16 bytes.
-            unsafe { _mm_storeu_si128(four.as_mut_ptr().cast::<__m128i>(), sums) };
-            let scales = bias.iter().zip(multiplier).zip(shift);
-            for ((index, sum), ((&bias, &multiplier), &shift)) in (row..).zip(four).zip(scales) {
-                let numbers = RowNumbers { bias, multiplier, shift };
-                write(output, rounding, numbers, bias.wrapping_add(sum), index, out);
+    let is_wide = matches!(out, OutputBuffer::Int16(_));
+    let zero_point = match (output, is_wide) {
+        (&Output::Int8 { zero_point, .. }, false) => i32::from(zero_point),
+        (Output::Int16, true) => 0,
+        _ => return false,
+    };
+    if matrix.flags() & flags::RIGHT_SHIFTS != 0 && outputs >= ROWS {
+        let rows = Rows { bias, multiplier, shift, weights, len: inputs, rounding, zero_point };
+        // SAFETY: AVX2 is there; `weights` has all rows, `wide` twice their length, `out` an element a row.
+        match out {
+            OutputBuffer::Int8(out) => {
+                unsafe { all_rows(&rows, wide, out) };
+                finish(output, out.get_mut(..outputs).unwrap_or_default());
             }
-            continue;
+            OutputBuffer::Int16(out) => unsafe { all_rows(&rows, wide, out) },
         }
-        // SAFETY: AVX2 is there.
-        let values = unsafe { requantize_four(sums, bias, multiplier, shift, rounding) };
-        match (&mut *out, output) {
-            (OutputBuffer::Int8(out), &Output::Int8 { zero_point, .. }) => {
-                for (out, value) in out.iter_mut().skip(row).zip(values) {
-                    *out = (value + i32::from(zero_point)).clamp(-128, 127) as i8;
-                }
-            }
-            (OutputBuffer::Int16(out), _) => {
-                for (out, value) in out.iter_mut().skip(row).zip(values) {
-                    *out = saturate_i16(value);
-                }
-            }
-            (OutputBuffer::Int8(_), Output::Int16) => return true,
-        }
+        return true;
     }
-    if let (true, OutputBuffer::Int8(out)) = (short, &mut *out) {
-        finish(output, out.get_mut(..done).unwrap_or_default());
-    }
-    for row in done..outputs {
+    for row in 0..outputs {
         let weights = weights.get(row * inputs..(row + 1) * inputs).unwrap_or(&[]);
-        // SAFETY: AVX2 is there; `wide` has twice the bytes of the row.
+        // SAFETY: AVX2 is there.
         let sum = unsafe { one_row(weights, wide) };
         let numbers = (bias.get(row), multiplier.get(row), shift.get(row));
         if let (Some(&bias), Some(&multiplier), Some(&shift)) = numbers {
@@ -113,42 +86,90 @@ pub(super) fn product(
     true
 }
 
-/// Four sums with shifts in `-31..=-1`: `((x >> (right - 1)) + 1) >> 1` never leaves 32 bits.
+/// A row-major matrix and what its rows end with.
+struct Rows<'a> {
+    bias: &'a [i32],
+    multiplier: &'a [i32],
+    shift: &'a [i8],
+    weights: &'a [u8],
+    /// Columns.
+    len: usize,
+    rounding: Rounding,
+    zero_point: i32,
+}
+
+/// All rows, eight at a time; the last eight may overlap those before them.
+///
+/// # Safety
+/// AVX2; at least [`ROWS`] rows, `weights` has all of them, `wide` has twice `len` bytes, `out` an element a row.
+#[target_feature(enable = "avx2")]
+unsafe fn all_rows<T: Element>(rows: &Rows<'_>, wide: &[u8], out: &mut [T]) {
+    let count = rows.bias.len();
+    let mut row = 0;
+    while row < count {
+        let first = row.min(count - ROWS);
+        let (Some(bias), Some(multiplier), Some(shift)) = (
+            rows.bias.get(first..).and_then(<[i32]>::first_chunk),
+            rows.multiplier.get(first..).and_then(<[i32]>::first_chunk),
+            rows.shift.get(first..).and_then(<[i8]>::first_chunk),
+        ) else {
+            return;
+        };
+        // SAFETY: rows `first..first + 8` and elements `first..first + 8` are there, by the caller's promise.
+        unsafe {
+            let sums = eight_rows(rows.weights.as_ptr().add(first * rows.len), rows.len, wide);
+            let values = requantize_eight(sums, bias, multiplier, shift, rows.rounding);
+            let values = _mm256_add_epi32(values, _mm256_set1_epi32(rows.zero_point));
+            // Saturates to int16; int8 once more.
+            let low = _mm256_castsi256_si128(values);
+            let words = _mm_packs_epi32(low, _mm256_extracti128_si256(values, 1));
+            let target = out.as_mut_ptr().add(first).cast::<__m128i>();
+            if T::WIDE {
+                _mm_storeu_si128(target, words);
+            } else {
+                _mm_storel_epi64(target, _mm_packs_epi16(words, words));
+            }
+        }
+        row += ROWS;
+    }
+}
+
+/// Eight sums with shifts in `-31..=-1`: `((x >> (right - 1)) + 1) >> 1` never leaves 32 bits.
 ///
 /// # Safety
 /// AVX2.
 #[target_feature(enable = "avx2")]
-unsafe fn requantize_four(
-    sums: __m128i,
+unsafe fn requantize_eight(
+    sums: __m256i,
     bias: &[i32; ROWS],
     multiplier: &[i32; ROWS],
     shift: &[i8; ROWS],
     rounding: Rounding,
-) -> [i32; ROWS] {
+) -> __m256i {
     // SAFETY: all three arrays have the bytes loaded.
-    let (bias, multiplier) = unsafe {
-        (_mm_loadu_si128(bias.as_ptr().cast()), _mm_loadu_si128(multiplier.as_ptr().cast()))
+    let (bias, multiplier, shift) = unsafe {
+        (
+            _mm256_loadu_si256(bias.as_ptr().cast()),
+            _mm256_loadu_si256(multiplier.as_ptr().cast()),
+            _mm_loadl_epi64(shift.as_ptr().cast()),
+        )
     };
     // As stored in packings: right - 1 is the shift with all bits turned.
-    let right = shift.map(|shift| i32::from(!shift));
-    let right = _mm_setr_epi32(right[0], right[1], right[2], right[3]);
-    let acc = _mm_add_epi32(sums, bias);
-    let product = _mm256_mul_epi32(_mm256_cvtepi32_epi64(acc), _mm256_cvtepi32_epi64(multiplier));
+    let right = _mm256_xor_si256(_mm256_cvtepi8_epi32(shift), _mm256_set1_epi32(-1));
+    let acc = _mm256_add_epi32(sums, bias);
     let double = rounding == Rounding::Double;
     let nudge = _mm256_set1_epi64x(if double { 1 << 30 } else { 0 });
-    // The low word of a logical shift is that of an arithmetic one.
-    let high = _mm256_srli_epi64(_mm256_add_epi64(product, nudge), 31);
-    let even = _mm256_permutevar8x32_epi32(high, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
-    let mut value = _mm256_castsi256_si128(even);
+    let upper = |lanes| _mm256_srli_epi64(lanes, 32);
+    let even = _mm256_add_epi64(_mm256_mul_epi32(acc, multiplier), nudge);
+    let odd = _mm256_add_epi64(_mm256_mul_epi32(upper(acc), upper(multiplier)), nudge);
+    // Bits 31 to 62 of each product, in its own lane.
+    let (even, odd) = (_mm256_srli_epi64(even, 31), _mm256_slli_epi64(odd, 1));
+    let mut value = _mm256_blend_epi32(even, odd, 0b1010_1010);
     if double {
-        value = _mm_add_epi32(value, _mm_srai_epi32(value, 31));
+        value = _mm256_add_epi32(value, _mm256_srai_epi32(value, 31));
     }
-    value = _mm_srav_epi32(value, right);
-    value = _mm_srai_epi32(_mm_add_epi32(value, _mm_set1_epi32(1)), 1);
-    let mut values = [0i32; ROWS];
-    // SAFETY: `values` has 16 bytes.
-    unsafe { _mm_storeu_si128(values.as_mut_ptr().cast::<__m128i>(), value) };
-    values
+    value = _mm256_srav_epi32(value, right);
+    _mm256_srai_epi32(_mm256_add_epi32(value, _mm256_set1_epi32(1)), 1)
 }
 
 /// int8 to int16, little-endian bytes.
@@ -170,46 +191,44 @@ unsafe fn widen(input: &[i8], wide: &mut [u8]) {
     }
 }
 
-/// The sums of four rows of `len` bytes, one behind the other.
+/// The sums of eight rows of `len` bytes, one behind the other.
 ///
 /// # Safety
-/// AVX2; `rows` has `4 * len` bytes and `wide` `2 * len`, `len` at least [`LANES`].
+/// AVX2; `rows` has `8 * len` bytes and `wide` `2 * len`, `len` at least [`LANES`].
 #[target_feature(enable = "avx2")]
-unsafe fn four_rows(rows: &[u8], len: usize, wide: &[u8]) -> __m128i {
+unsafe fn eight_rows(rows: *const u8, len: usize, wide: &[u8]) -> __m256i {
     let mut acc = [_mm256_setzero_si256(); ROWS];
-    let (rows, activations) = (rows.as_ptr(), wide.as_ptr());
+    let activations = wide.as_ptr();
+    let mut add = |at: usize, a: __m256i| {
+        for (row, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: `at + 16 <= len` at both calls.
+            let weights = unsafe { _mm_loadu_si128(rows.add(row * len + at).cast::<__m128i>()) };
+            let product = _mm256_madd_epi16(_mm256_cvtepi8_epi16(weights), a);
+            *acc = _mm256_add_epi32(*acc, product);
+        }
+    };
     let mut at = 0;
     while at + LANES <= len {
-        // SAFETY: `at + 16 <= len` for rows and activations alike.
-        unsafe {
-            let a = _mm256_loadu_si256(activations.add(2 * at).cast::<__m256i>());
-            for (row, acc) in acc.iter_mut().enumerate() {
-                let weights = _mm_loadu_si128(rows.add(row * len + at).cast::<__m128i>());
-                let product = _mm256_madd_epi16(_mm256_cvtepi8_epi16(weights), a);
-                *acc = _mm256_add_epi32(*acc, product);
-            }
-        }
+        // SAFETY: `at + 16 <= len`.
+        add(at, unsafe { _mm256_loadu_si256(activations.add(2 * at).cast::<__m256i>()) });
         at += LANES;
     }
     if at < len {
         // The last vector, moved back inside: its first lanes are done already, so they meet zeros.
         let back = len - LANES;
         // SAFETY: `back + 16 == len`.
-        unsafe {
-            let a = _mm256_loadu_si256(activations.add(2 * back).cast::<__m256i>());
-            let lane = _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-            let done = _mm256_set1_epi16((at - back) as i16 - 1);
-            let a = _mm256_and_si256(a, _mm256_cmpgt_epi16(lane, done));
-            for (row, acc) in acc.iter_mut().enumerate() {
-                let weights = _mm_loadu_si128(rows.add(row * len + back).cast::<__m128i>());
-                let product = _mm256_madd_epi16(_mm256_cvtepi8_epi16(weights), a);
-                *acc = _mm256_add_epi32(*acc, product);
-            }
-        }
+        let a = unsafe { _mm256_loadu_si256(activations.add(2 * back).cast::<__m256i>()) };
+        let lane = _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        let done = _mm256_set1_epi16((at - back) as i16 - 1);
+        add(back, _mm256_and_si256(a, _mm256_cmpgt_epi16(lane, done)));
     }
-    let [a, b, c, d] = acc;
-    let folded = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
-    _mm_add_epi32(_mm256_castsi256_si128(folded), _mm256_extracti128_si256(folded, 1))
+    let [a, b, c, d, e, f, g, h] = acc;
+    let low = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    let high = _mm256_hadd_epi32(_mm256_hadd_epi32(e, f), _mm256_hadd_epi32(g, h));
+    _mm256_add_epi32(
+        _mm256_permute2x128_si256(low, high, 0x20),
+        _mm256_permute2x128_si256(low, high, 0x31),
+    )
 }
 
 /// The sum of one row.
