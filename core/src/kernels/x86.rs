@@ -63,12 +63,13 @@ pub(super) fn product(
     };
     if matrix.flags() & flags::RIGHT_SHIFTS != 0 && outputs >= ROWS {
         let rows = Rows { bias, multiplier, shift, weights, len: inputs, rounding, zero_point };
-        // SAFETY: AVX2 is there; `weights` has all rows, `wide` twice their length, `out` an element a row.
         match out {
             OutputBuffer::Int8(out) => {
+                // SAFETY: AVX2 is there; `weights` has all rows, `wide` twice their length, `out` an element a row.
                 unsafe { all_rows(&rows, wide, out) };
                 finish(output, out.get_mut(..outputs).unwrap_or_default());
             }
+            // SAFETY: as above.
             OutputBuffer::Int16(out) => unsafe { all_rows(&rows, wide, out) },
         }
         return true;
