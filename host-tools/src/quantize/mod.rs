@@ -8,11 +8,13 @@
 //! an integer kernel, the core does.
 
 mod grid;
+mod integers;
 mod lower;
 mod observe;
 
 pub use grid::{Grid, Multiplier};
-pub use lower::{IntFrontend, IntLatent, IntLayer, IntLikelihood, IntOutput, QuantizedVae, lower};
+pub use integers::{IntFrontend, IntLatent, IntLayer, IntLikelihood, IntOutput, QuantizedVae};
+pub use lower::lower;
 pub use observe::{Observer, Ranges, observe};
 
 use crate::graph::GraphError;

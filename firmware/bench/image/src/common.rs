@@ -1,4 +1,4 @@
-// Shared by both programs: the generated networks, the features, the panic exit.
+//! Shared by both programs: the generated networks, the features, the panic exit.
 
 use core::panic::PanicInfo;
 

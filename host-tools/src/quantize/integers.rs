@@ -1,0 +1,122 @@
+//! A model in integers: what `lower` makes and `emit` writes.
+
+use picovae_core::fixed::Rounding;
+use picovae_core::fixed::wide::Factor;
+
+use super::grid::{Grid, Multiplier};
+use crate::graph::{Frontend, Provenance, ScoreKind};
+
+/// A model in integers: what a blob holds, before packing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantizedVae {
+    /// Name of the model.
+    pub name: String,
+    /// Where it came from.
+    pub provenance: Provenance,
+    /// Rounding of every requantization.
+    pub rounding: Rounding,
+    /// From raw samples to features.
+    pub frontend: IntFrontend,
+    /// Encoder (its last layer is the head `mu ++ logvar`), then decoder.
+    pub layers: Vec<IntLayer>,
+    /// Layers of the encoder, the head included.
+    pub encoder_len: usize,
+    /// Between encoder and decoder.
+    pub latent: IntLatent,
+    /// What the decoder's output means.
+    pub likelihood: IntLikelihood,
+    /// The default score.
+    pub score: ScoreKind,
+    /// From the sum of squared grid differences to the mean squared error, Q32.
+    pub mean_square: Factor,
+}
+
+/// Front-end in integers, see `docs/numerics.md`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntFrontend {
+    /// The float front-end it came from.
+    pub float: Frontend,
+    /// Grid of the features.
+    pub grid: Grid,
+    /// Per channel, raw counts (times `window_len` with `remove_mean`).
+    pub offset: Vec<i32>,
+    /// Per channel.
+    pub multiplier: Vec<Multiplier>,
+}
+
+/// A fully connected layer in integers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntLayer {
+    /// Name.
+    pub name: String,
+    /// Inputs.
+    pub inputs: usize,
+    /// Outputs.
+    pub outputs: usize,
+    /// `weights[output][input]`.
+    pub weights: Vec<i8>,
+    /// One an output, the input's zero point folded in.
+    pub bias: Vec<i32>,
+    /// One an output.
+    pub multiplier: Vec<Multiplier>,
+    /// Zero point of the input.
+    pub input_zero_point: i8,
+    /// What it writes.
+    pub output: IntOutput,
+}
+
+/// What a layer writes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum IntOutput {
+    /// int8.
+    Int8 {
+        /// Grid of the result.
+        grid: Grid,
+        /// Zero point of the requantization, before the table.
+        zero_point: i8,
+        /// Least requantized value.
+        min: i8,
+        /// Greatest requantized value.
+        max: i8,
+        /// Non-linearity, indexed by `q + 128`.
+        table: Option<Box<[i8; 256]>>,
+    },
+    /// int16 with this scale and zero point 0.
+    Int16 {
+        /// Real value of one unit.
+        scale: f64,
+    },
+}
+
+/// Latent in integers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct IntLatent {
+    /// Dimensions.
+    pub len: usize,
+    /// Whether the head holds logvar too.
+    pub has_logvar: bool,
+    /// Fraction bits of mu.
+    pub mu_frac_bits: u8,
+    /// Fraction bits of logvar.
+    pub logvar_frac_bits: u8,
+    /// Grid of the decoder's input.
+    pub grid: Grid,
+    /// From mu to the decoder's input.
+    pub multiplier: Multiplier,
+}
+
+/// Likelihood in integers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum IntLikelihood {
+    /// Logits in Q8.
+    Bernoulli,
+    /// Mean on the features' grid.
+    Gaussian {
+        /// Relative precision a feature.
+        precision: Vec<u16>,
+        /// From the weighted sum of squares to half its nats, Q16.
+        factor: Factor,
+        /// Data-independent nats, Q16.
+        constant: i64,
+    },
+}
