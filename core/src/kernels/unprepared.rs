@@ -30,7 +30,8 @@ impl<T: Element> Prepared<'_, T> {
     /// One product, clamp and table included.
     pub(super) fn run(&mut self, input: &[i8], out: &mut [T]) {
         if !product(self.matrix, self.output, self.rounding, input, self.scratch, out) {
-            fall_back(self.matrix, self.output, self.rounding, input, &mut T::buffer(out));
+            let out = &mut T::buffer(out);
+            fall_back(self.matrix, self.output, self.rounding, input, self.scratch, out);
         }
     }
 

@@ -8,7 +8,7 @@
 use super::geometry::Geometry;
 use super::layer::array;
 use super::wire::LayerRecord;
-use super::wire::packing::{CHAIN, INTERLEAVED, PAIR, REVERSED, ROW_MAJOR};
+use super::wire::packing::{CHAIN, INTERLEAVED, NIBBLES, PAIR, REVERSED, ROW_MAJOR};
 use crate::arena::{ALIGNMENT, align_up};
 
 /// Rows a group of every packed layout.
@@ -106,6 +106,7 @@ pub struct RowNumbers {
 pub const fn padded_inputs(packing: u8, inputs: usize) -> usize {
     let lane = match packing {
         INTERLEAVED => 16,
+        NIBBLES => 8,
         PAIR | REVERSED | CHAIN => 4,
         _ => 1,
     };
@@ -114,7 +115,12 @@ pub const fn padded_inputs(packing: u8, inputs: usize) -> usize {
 
 /// Whether this version reads a packing.
 pub const fn is_known(packing: u8) -> bool {
-    matches!(packing, ROW_MAJOR | PAIR | CHAIN | REVERSED | INTERLEAVED)
+    matches!(packing, ROW_MAJOR | PAIR | CHAIN | REVERSED | INTERLEAVED | NIBBLES)
+}
+
+/// Whether row numbers lie in the record's sections, not among the weights.
+pub const fn has_numbers_apart(packing: u8) -> bool {
+    matches!(packing, ROW_MAJOR | NIBBLES)
 }
 
 /// Bytes of a group of four packed rows; `None` for row-major and unknown packings.
@@ -132,8 +138,10 @@ pub const fn group_len(packing: u8, inputs: usize) -> Option<usize> {
 /// Bytes of a whole matrix; `None` for unknown packings and lengths beyond the address space.
 #[inline]
 pub fn matrix_len(packing: u8, inputs: usize, outputs: usize) -> Option<usize> {
-    if packing == ROW_MAJOR {
-        return inputs.checked_mul(outputs);
+    match packing {
+        ROW_MAJOR => return inputs.checked_mul(outputs),
+        NIBBLES => return (padded_inputs(packing, inputs) / 2).checked_mul(outputs),
+        _ => {}
     }
     group_len(packing, inputs)?.checked_mul(outputs.div_ceil(GROUP))
 }
@@ -155,11 +163,10 @@ impl<'a> Matrix<'a> {
     /// all row numbers are there. The gate refuses every other matrix; kernels rely on it.
     pub(super) fn is_whole(&self) -> bool {
         let len = matrix_len(self.packing(), self.inputs(), self.outputs());
-        let numbers = match self.packing() {
-            ROW_MAJOR => self.row_major_numbers().is_some(),
-            _ => self.weights.as_ptr().addr().is_multiple_of(ALIGNMENT),
-        };
-        self.outputs != 0 && numbers && len == Some(self.weights.len())
+        let numbers = !has_numbers_apart(self.packing()) || self.row_major_numbers().is_some();
+        let aligned =
+            self.packing() == ROW_MAJOR || self.weights.as_ptr().addr().is_multiple_of(ALIGNMENT);
+        self.outputs != 0 && numbers && aligned && len == Some(self.weights.len())
     }
 
     /// Columns.
@@ -180,7 +187,7 @@ impl<'a> Matrix<'a> {
         self.weights
     }
 
-    /// Biases, multipliers and shifts of a row-major matrix, one a row each.
+    /// Biases, multipliers and shifts that lie apart from the weights, one a row each.
     #[allow(clippy::type_complexity)]
     pub(crate) fn row_major_numbers(&self) -> Option<(&'a [i32], &'a [i32], &'a [i8])> {
         let first = usize::from(self.first);
@@ -223,6 +230,13 @@ impl<'a> Matrix<'a> {
         if self.packing() == ROW_MAJOR {
             return self.weights.get(row * self.inputs() + column).map(|&byte| byte as i8);
         }
+        if self.packing() == NIBBLES {
+            // Even columns in the lower half of their word, from its lowest nibble on; all plus 8.
+            let start = row * padded_inputs(NIBBLES, self.inputs()) / 2 + column / 8 * 4;
+            let (half, nibble) = (column % 2, column % 8 / 2);
+            let byte = *self.weights.get(start + 2 * half + nibble / 2)?;
+            return Some((byte >> (4 * (nibble % 2)) & 15) as i8 - 8);
+        }
         self.packed_weight(row, column)
     }
 
@@ -255,7 +269,7 @@ impl<'a> Matrix<'a> {
     /// Multiplier and shift of `row` without its bias, which takes a whole row to find in some packings.
     #[allow(dead_code)]
     pub(crate) fn scale(&self, row: usize) -> Option<RowNumbers> {
-        if self.packing() == ROW_MAJOR {
+        if has_numbers_apart(self.packing()) {
             return self.numbers(row);
         }
         let (group, lane) = self.group(row)?;
@@ -281,7 +295,7 @@ impl<'a> Matrix<'a> {
         if row >= self.outputs() {
             return None;
         }
-        if self.packing() == ROW_MAJOR {
+        if has_numbers_apart(self.packing()) {
             let (bias, multiplier, shift) = self.row_major_numbers()?;
             return Some(RowNumbers {
                 bias: *bias.get(row)?,

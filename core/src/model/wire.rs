@@ -143,6 +143,8 @@ pub mod packing {
     pub const REVERSED: u8 = 3;
     /// `mve`: sixteen columns of four rows in turn.
     pub const INTERLEAVED: u8 = 4;
+    /// Any target: rows of 4-bit weights, -8 to 7, a word for eight columns.
+    pub const NIBBLES: u8 = 5;
 }
 
 /// Bits of [`LayerRecord::flags`]; the gate checks each against the numbers.

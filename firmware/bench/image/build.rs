@@ -6,6 +6,7 @@ use std::{env, fs};
 
 use bench_gen::{FEATURES, Net, pack};
 use picovae_core::Model;
+use picovae_core::model::wire;
 
 fn main() {
     println!("cargo::rerun-if-env-changed=BENCH_CORE");
@@ -44,10 +45,12 @@ fn main() {
     // A few in every packing: any target must read any blob.
     let foreign: Vec<Net> = convolutions[3..5].iter().chain(&suite[..8 / every]).cloned().collect();
     nets(&mut source, out, "FOREIGN", &foreign, &[0, 1, 2, 3, 4]);
+    let nibbles: Vec<Net> = bench_gen::nibbles().into_iter().step_by(every).collect();
+    nets(&mut source, out, "NIBBLES", &nibbles, &[wire::packing::NIBBLES]);
     let checked = if core == "m55" { "" } else { "BENCHMARKS, " };
     let _ = writeln!(
         source,
-        "pub static CHECKED: &[&[Net]] = &[{checked}ARTICLE, CONVOLUTIONS, CONFORMANCE, FOREIGN];"
+        "pub static CHECKED: &[&[Net]] = &[{checked}ARTICLE, CONVOLUTIONS, CONFORMANCE, FOREIGN, NIBBLES];"
     );
     fs::write(out.join("nets.rs"), source).expect("OUT_DIR is writable");
 }

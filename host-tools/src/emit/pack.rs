@@ -29,7 +29,7 @@ pub struct Packed {
     pub packing: u8,
     /// `LayerRecord::flags`.
     pub flags: u8,
-    /// The weight section. In every packing but row-major the row numbers lie in
+    /// The weight section. In packings without [`has_numbers_apart`](picovae_core::model::packing::has_numbers_apart) the row numbers lie in
     /// it, and the record's `bias`, `multiplier` and `shift` are not read.
     pub bytes: Vec<u8>,
 }
@@ -51,7 +51,7 @@ pub fn for_target(target: &str) -> u8 {
     }
 }
 
-/// Packs `rows` as `wanted`, or row-major where a doubled sum could leave 32 bits.
+/// Packs `rows` as `wanted`, or row-major where a doubled sum could leave 32 bits or a weight its 4 bits.
 pub fn pack(wanted: u8, rows: &Rows<'_>) -> Packed {
     let short = rows.shift.iter().all(|shift| (-31..=-1).contains(shift));
     let flags = if short { flags::RIGHT_SHIFTS } else { 0 };
@@ -64,6 +64,14 @@ pub fn pack(wanted: u8, rows: &Rows<'_>) -> Packed {
         .bias
         .iter()
         .all(|bias| rows.inputs as u64 * (1 << 14) + u64::from(bias.unsigned_abs()) < 1 << 30);
+    if wanted == packing::NIBBLES {
+        let fits = provable && rows.weights.iter().all(|weight| (-8..=7).contains(weight));
+        return if fits {
+            Packed { packing: wanted, flags, bytes: nibbles(rows) }
+        } else {
+            row_major()
+        };
+    }
     let (Some(len), true) = (group_len(wanted, rows.inputs), provable) else {
         return row_major();
     };
@@ -199,6 +207,20 @@ fn interleaved(group: &Group, bytes: &mut Vec<u8>) {
     }
     words(&group.multiplier, bytes);
     words(&group.shift.map(i32::from), bytes);
+}
+
+/// Rows of `w + 8`, a word for eight columns: even columns in its lower half, from the lowest nibble on.
+fn nibbles(rows: &Rows<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for row in rows.weights.chunks_exact(rows.inputs.max(1)) {
+        for eight in row.chunks(8) {
+            let word = eight.iter().enumerate().fold(0u32, |word, (column, &weight)| {
+                word | ((weight + 8) as u32) << (16 * (column % 2) + 4 * (column / 2))
+            });
+            bytes.extend(word.to_le_bytes());
+        }
+    }
+    bytes
 }
 
 /// The matrices of a transposed convolution, one a phase of the strides (width innermost), each

@@ -2,6 +2,7 @@
 
 use picovae_core::arena::align_up;
 use picovae_core::fixed::{Rounding, wide::Factor};
+use picovae_core::model::packing::has_numbers_apart;
 use picovae_core::model::wire::{self, Description, HEADER_LEN, Header, LayerRecord, Span};
 use picovae_core::score::ScoreKind;
 
@@ -15,6 +16,8 @@ pub enum Values {
     Random,
     /// Only the extremes.
     Extreme,
+    /// Weights of 4 bits.
+    Nibbles,
 }
 
 /// What a layer does; windowed ones state `[length, width, channels]`, kernel, stride and padding.
@@ -219,16 +222,19 @@ fn record(
     }
     let mut bytes = Vec::new();
     let (mut biases, mut multipliers, mut shifts) = (Vec::new(), Vec::new(), Vec::new());
-    let wanted = if record.op == wire::op::DEPTHWISE_CONVOLUTION {
-        wire::packing::ROW_MAJOR
-    } else {
-        packing
+    // 4-bit weights are for fully connected layers.
+    let wanted = match record.op {
+        wire::op::FULLY_CONNECTED => packing,
+        wire::op::DEPTHWISE_CONVOLUTION => wire::packing::ROW_MAJOR,
+        _ if packing == wire::packing::NIBBLES => wire::packing::ROW_MAJOR,
+        _ => packing,
     };
     for (outputs, inputs) in matrices(layer, inputs) {
         let weights: Vec<i8> = (0..inputs * outputs)
             .map(|_| match extreme {
                 true if random.bits() & 1 == 0 => -127,
                 true => 127,
+                false if net.values == Values::Nibbles => random.range(-8, 7) as i8,
                 false => random.range(-127, 127) as i8,
             })
             .collect();
@@ -259,7 +265,7 @@ fn record(
         shifts.extend(shift);
     }
     record.weights = payload.push(&bytes, 16);
-    if record.packing == wire::packing::ROW_MAJOR {
+    if has_numbers_apart(record.packing) {
         record.bias = payload.push(bytemuck::cast_slice(&biases), 4).offset;
         record.multiplier = payload.push(bytemuck::cast_slice(&multipliers), 4).offset;
         record.shift = payload.push(bytemuck::cast_slice(&shifts), 1).offset;

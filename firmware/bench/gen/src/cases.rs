@@ -80,6 +80,13 @@ pub fn conformance() -> Vec<Net> {
     nets
 }
 
+/// Some of those with weights of 4 bits: lengths around the eight columns of a word.
+pub fn nibbles() -> Vec<Net> {
+    let nets = conformance().into_iter().step_by(4);
+    nets.map(|net| Net { name: format!("nibbles-{}", net.seed), values: Values::Nibbles, ..net })
+        .collect()
+}
+
 fn windowed(
     op: u8,
     input: [u16; 3],

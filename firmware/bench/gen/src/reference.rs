@@ -68,10 +68,12 @@ mod tests {
     /// and weights, and this host's backend gives the portable kernels' bits.
     #[test]
     fn host_backend_and_every_packing_agree_with_portable() {
-        let nets = [crate::conformance(), crate::benchmarks(), crate::convolutions()].concat();
+        let nets =
+            [crate::conformance(), crate::benchmarks(), crate::convolutions(), crate::nibbles()]
+                .concat();
         for net in &nets {
             let mut hashes = Vec::new();
-            for packing in 0..=4 {
+            for packing in 0..=5 {
                 let blob = crate::write(net, packing);
                 let mut aligned = vec![0u128; blob.len().div_ceil(16)];
                 let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut aligned);
@@ -102,10 +104,11 @@ mod tests {
     #[test]
     fn damaged_blobs_are_refused_or_run() {
         let mut random = crate::Random::new(7);
-        let nets = [crate::convolutions(), crate::conformance()[..12].to_vec()].concat();
+        let nets =
+            [crate::convolutions(), crate::conformance()[..12].to_vec(), crate::nibbles()].concat();
         let mut accepted = 0;
         for net in nets.iter().filter(|net| net.inputs < 400) {
-            for packing in 0..=4 {
+            for packing in 0..=5 {
                 let blob = crate::write(net, packing);
                 let mut aligned = vec![0u128; blob.len().div_ceil(16)];
                 for _ in 0..150 {
