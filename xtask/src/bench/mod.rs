@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the figures, each printed by a command that anyone can run.
 
+pub mod host;
 pub mod kernels;
 pub mod mcu;
 pub mod models;
@@ -10,6 +11,8 @@ use clap::Subcommand;
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
+    /// Windows a second on this machine, beside other engines.
+    Host(host::Args),
     /// Instructions and modelled cycles of the kernels, on every core.
     Kernels(kernels::Args),
     /// Instructions, cycles, code, arena and stack on every core, against what is required.
@@ -21,6 +24,7 @@ pub enum Bench {
 /// Runs one; `false` where a gate failed.
 pub fn run(bench: &Bench) -> Result<bool> {
     match bench {
+        Bench::Host(args) => host::run(args),
         Bench::Kernels(args) => kernels::run(args),
         Bench::Mcu(args) => mcu::run(args),
         Bench::Models(args) => models::run(args),

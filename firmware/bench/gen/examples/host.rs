@@ -1,4 +1,6 @@
-//! Windows a second of the autoencoder on this host's backend, one thread: the network alone.
+//! Windows a second of the autoencoder on this host's backend, one thread: encoder and decoder, `host BATCH...`.
+//!
+//! A JSON row each; `cargo xtask bench host` calls it, once for every backend.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -14,17 +16,36 @@ fn main() {
     let model = Model::parse(&bytes[..blob.len()]).expect("a generated blob parses");
     let mut arena = Arena::<4096>::new();
     let mut vae = Vae::new(&model, arena.bytes()).expect("the arena is long enough");
-    bench_gen::fill(0, vae.features_mut());
-    // The best of many short spells: the machine is shared.
-    let mut best = Duration::MAX;
-    for _ in 0..400 {
-        let start = Instant::now();
-        for _ in 0..20 {
-            vae.encode();
-            vae.decode();
-            black_box(vae.output());
+    let engine = if kernels::BACKEND == "portable" { "picovae-portable" } else { "picovae" };
+    for batch in std::env::args().skip(1) {
+        let batch: u32 = batch.parse().expect("a number of windows");
+        let windows: Vec<Vec<i8>> = (0..batch)
+            .map(|index| {
+                let mut features = vec![0; model.input_len()];
+                bench_gen::fill(2 * index, &mut features);
+                features
+            })
+            .collect();
+        let repeats = 64u32.div_ceil(batch);
+        // The best of many short spells: the machine is shared.
+        let mut best = Duration::MAX;
+        let end = Instant::now() + Duration::from_secs(3);
+        while Instant::now() < end {
+            let start = Instant::now();
+            for _ in 0..repeats {
+                for window in &windows {
+                    vae.features_mut().copy_from_slice(window);
+                    vae.encode();
+                    vae.decode();
+                    black_box(vae.output());
+                }
+            }
+            best = best.min(start.elapsed() / (repeats * batch));
         }
-        best = best.min(start.elapsed() / 20);
+        let rate = 1.0 / best.as_secs_f64();
+        println!(
+            r#"{{"engine":"{engine}","model":"{}","batch":{batch},"windows_per_second":{rate:.0}}}"#,
+            net.name
+        );
     }
-    println!("{} {} {:.0} windows/s", kernels::BACKEND, net.name, 1.0 / best.as_secs_f64());
 }
