@@ -6,7 +6,7 @@ use super::{Recording, RecordingError, label_words};
 use std::path::Path;
 
 /// Reads the wanted columns, or every numeric one that does not just count
-/// time or rows.
+/// time or rows, and does not hold the labels of the others.
 pub(super) fn read(
     path: &Path,
     bytes: &[u8],
@@ -19,14 +19,19 @@ pub(super) fn read(
         return read_numbers(path, &table, &kept, |_, _| {});
     }
     let numeric = table.numeric_columns();
-    let is_named = |column: &usize| table.has_header && timestamps::is_named(&table.names[*column]);
-    let mut kept: Vec<usize> = numeric.iter().copied().filter(|c| !is_named(c)).collect();
+    let why_not = |column: &usize| match &table.names[*column] {
+        _ if !table.has_header => None,
+        name if timestamps::is_named(name) => Some("is named like a timestamp"),
+        name if label_words::is_column(name) => Some("is named like a label"),
+        _ => None,
+    };
+    let mut kept: Vec<usize> = numeric.iter().copied().filter(|c| why_not(c).is_none()).collect();
     if kept.is_empty() {
         // Nothing else to read: then these are what was meant.
         kept.clone_from(&numeric);
     }
     for column in numeric.iter().filter(|column| !kept.contains(column)) {
-        report_dropped(path, &table.names[*column], "is named like a timestamp");
+        report_dropped(path, &table.names[*column], why_not(column).unwrap_or_default());
     }
     let mut steps = vec![Steps::default(); kept.len()];
     let recording = read_numbers(path, &table, &kept, |at, cell| {
@@ -190,6 +195,14 @@ mod tests {
 
     fn lines(rows: usize, line: impl Fn(usize) -> String) -> String {
         (0..rows).map(line).collect()
+    }
+
+    #[test]
+    fn labels_beside_the_samples_are_no_channel() {
+        let recording = read("x;anomaly;y;changepoint\n1;0;2;0\n3;1;4;0\n");
+        assert_eq!((recording.shape, recording.samples), (vec![2, 2], vec![1.0, 2.0, 3.0, 4.0]));
+        // Alone, they are what was meant.
+        assert_eq!(read("anomaly\n1\n0\n").samples, [1.0, 0.0]);
     }
 
     #[test]

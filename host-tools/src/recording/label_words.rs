@@ -1,5 +1,13 @@
 //! Labels written as words.
 
+/// Names of columns that label the others.
+const COLUMNS: [&str; 5] = ["label", "labels", "anomaly", "is_anomaly", "changepoint"];
+
+/// Whether a header names a column of labels.
+pub(super) fn is_column(name: &str) -> bool {
+    COLUMNS.iter().any(|known| known.eq_ignore_ascii_case(name.trim()))
+}
+
 /// Words that belong together in one column: normal ones, anomalous ones.
 const FAMILIES: [(&[&str], &[&str]); 3] = [
     (&["false"], &["true"]),
