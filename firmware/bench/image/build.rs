@@ -19,8 +19,14 @@ fn main() {
         "m55" => (0u32, "512K", 0x2100_0000, "2M"),
         _ => (0, "4M", 0x2000_0000, "4M"),
     };
+    // The M55 machine's first flash is small; the second one takes the large blobs.
+    let second = if core == "m55" {
+        "\nMEMORY { SECOND : ORIGIN = 0x28000000, LENGTH = 8M }\nSECTIONS { .second : { *(.second) } > SECOND } INSERT AFTER .rodata;\n"
+    } else {
+        ""
+    };
     let memory = format!(
-        "MEMORY\n{{\n  FLASH : ORIGIN = {flash:#x}, LENGTH = {flash_len}\n  RAM : ORIGIN = {ram:#x}, LENGTH = {ram_len}\n}}\n"
+        "MEMORY\n{{\n  FLASH : ORIGIN = {flash:#x}, LENGTH = {flash_len}\n  RAM : ORIGIN = {ram:#x}, LENGTH = {ram_len}\n}}\n{second}"
     );
     fs::write(out.join("memory.x"), memory).expect("OUT_DIR is writable");
     println!("cargo::rustc-link-search={}", out.display());
@@ -37,9 +43,7 @@ fn main() {
     let every = if core == "m55" { 3 } else { 1 };
     let suite: Vec<Net> = bench_gen::conformance().into_iter().step_by(every).collect();
     nets(&mut source, out, "CONFORMANCE", &suite, &[packing]);
-    // A megabyte of weights: too much for the M55 machine.
-    let article = if core == "m55" { Vec::new() } else { vec![bench_gen::article()] };
-    nets(&mut source, out, "ARTICLE", &article, &[packing]);
+    nets(&mut source, out, "ARTICLE", &[bench_gen::article()], &[packing]);
     let convolutions = bench_gen::convolutions();
     nets(&mut source, out, "CONVOLUTIONS", &convolutions, &[packing]);
     // A few in every packing: any target must read any blob.
@@ -56,6 +60,7 @@ fn main() {
 }
 
 fn nets(source: &mut String, out: &Path, list: &str, nets: &[Net], packings: &[u8]) {
+    let second = list == "ARTICLE" && env::var("BENCH_CORE").is_ok_and(|core| core == "m55");
     let _ = writeln!(source, "pub static {list}: &[Net] = &[");
     for net in nets {
         for &packing in packings {
@@ -75,10 +80,12 @@ fn nets(source: &mut String, out: &Path, list: &str, nets: &[Net], packings: &[u
                 .sum();
             let path = out.join(format!("{list}-{}-{packing}.pvae", net.name));
             fs::write(&path, &blob).expect("OUT_DIR is writable");
+            let section = if second { "#[unsafe(link_section = \".second\")] " } else { "" };
             let _ = writeln!(
                 source,
-                "Net {{ name: {:?}, macs: {macs}, expected: &{expected:?}, blob: &Aligned(*include_bytes!({:?})) }},",
+                "Net {{ name: {:?}, macs: {macs}, expected: &{expected:?}, blob: {{ {section}static BLOB: Aligned<[u8; {}]> = Aligned(*include_bytes!({:?})); &BLOB }} }},",
                 net.name,
+                blob.len(),
                 path.display()
             );
         }
