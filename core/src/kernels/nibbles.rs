@@ -11,7 +11,7 @@ use super::{OutputBuffer, write};
 use crate::fixed::Rounding;
 use crate::model::packing::padded_inputs;
 use crate::model::wire::packing::NIBBLES;
-use crate::model::{Matrix, Output};
+use crate::model::{Matrix, Output, RowNumbers};
 
 unsafe extern "C" {
     /// Sums of two rows, the first one in the low word: `steps` words of each row meet eight activations a word.
@@ -44,6 +44,8 @@ pub(super) fn product(
         sum += i32::from(value);
     }
     let wide = wide.as_ptr_range();
+    let (bias, multiplier, shift) = matrix.row_major_numbers()?;
+    let mut scales = bias.iter().zip(multiplier).zip(shift);
     let mut rows = matrix.weights().chunks_exact(columns / 2);
     for row in (0..matrix.outputs()).step_by(2) {
         let first = rows.next()?;
@@ -52,10 +54,10 @@ pub(super) fn product(
         let sums =
             unsafe { picovae_nibbles(first.as_ptr(), second.as_ptr(), wide.start, wide.end) };
         for (row, raw) in [(row, sums as i32), (row + 1, (sums >> 32) as i32)] {
-            if let Some(numbers) = matrix.numbers(row) {
-                let acc = numbers.bias.wrapping_add(raw - 8 * sum);
-                write(output, rounding, numbers, acc, row, out);
-            }
+            // None behind the last row of an odd number.
+            let Some(((&bias, &multiplier), &shift)) = scales.next() else { break };
+            let numbers = RowNumbers { bias, multiplier, shift };
+            write(output, rounding, numbers, bias.wrapping_add(raw - 8 * sum), row, out);
         }
     }
     Some(())

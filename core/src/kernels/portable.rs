@@ -59,5 +59,24 @@ fn dot(matrix: &Matrix<'_>, row: usize, input: &[i8]) -> i32 {
         let weights = matrix.weights().get(row * inputs..(row + 1) * inputs).unwrap_or(&[]);
         return weights.iter().zip(input).map(|(&w, a)| product(w as i8, a)).sum();
     }
+    if matrix.packing() == packing::NIBBLES {
+        return nibbles(matrix, row, input);
+    }
     (0..inputs).zip(input).map(|(i, a)| product(matrix.weight(row, i), a)).sum()
+}
+
+/// The same over 4-bit weights, a word of eight columns at a time.
+fn nibbles(matrix: &Matrix<'_>, row: usize, input: &[i8]) -> i32 {
+    let bytes = matrix.inputs().div_ceil(8) * 4;
+    let words = matrix.weights().get(row * bytes..(row + 1) * bytes).unwrap_or(&[]);
+    let input = input.get(..matrix.inputs()).unwrap_or(input);
+    let mut sum = 0;
+    for (word, eight) in words.chunks_exact(4).zip(input.chunks(8)) {
+        let word = word.iter().rev().fold(0u32, |word, &byte| word << 8 | u32::from(byte));
+        for (column, &activation) in eight.iter().enumerate() {
+            let nibble = word >> (16 * (column % 2) + 4 * (column / 2)) & 15;
+            sum += (nibble as i32 - 8) * i32::from(activation);
+        }
+    }
+    sum
 }
