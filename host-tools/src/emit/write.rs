@@ -87,9 +87,9 @@ fn layer_record(payload: &mut Payload, layer: &IntLayer, packing: u8) -> LayerRe
         },
     );
     let weights = payload.push(&packed.bytes, ALIGNMENT);
-    // A packed section holds its row numbers itself.
+    // A section packed in groups of rows holds its row numbers itself.
     let (mut bias, mut multiplier, mut shift) = (0, 0, 0);
-    if packed.packing == wire::packing::ROW_MAJOR {
+    if [wire::packing::ROW_MAJOR, wire::packing::NIBBLES].contains(&packed.packing) {
         bias = payload.push(bytemuck::cast_slice(&layer.bias), 4).offset;
         (multiplier, shift) = payload.multipliers(&layer.multiplier);
     }
