@@ -1,6 +1,7 @@
 //! Integers to bytes: packs, writes, and reads back with the core.
 
 use picovae_core::arena::{ALIGNMENT, align_up};
+use picovae_core::model::packing::has_numbers_apart;
 use picovae_core::model::wire::{self, Description, HEADER_LEN, Header, LayerRecord, Span};
 use picovae_core::{Model, ModelError};
 
@@ -89,7 +90,7 @@ fn layer_record(payload: &mut Payload, layer: &IntLayer, packing: u8) -> LayerRe
     let weights = payload.push(&packed.bytes, ALIGNMENT);
     // A section packed in groups of rows holds its row numbers itself.
     let (mut bias, mut multiplier, mut shift) = (0, 0, 0);
-    if [wire::packing::ROW_MAJOR, wire::packing::NIBBLES].contains(&packed.packing) {
+    if has_numbers_apart(packed.packing) {
         bias = payload.push(bytemuck::cast_slice(&layer.bias), 4).offset;
         (multiplier, shift) = payload.multipliers(&layer.multiplier);
     }
