@@ -53,17 +53,26 @@ fn clippy() -> Result<()> {
     let workspace = ["clippy", "--quiet", "--workspace", "--exclude", "xtask", "--all-targets"];
     ok(cargo(workspace).args(deny))?;
     ok(cargo(["clippy", "--quiet", "--package", "xtask", "--all-targets"]).args(deny))?;
-    // Host code of the firmware workspace, then what runs on the device.
-    let host = ["clippy", "--quiet", "--package", "picovae-embed", "--package", "picovae-sensors"];
+    // Host code of the firmware workspace, then what runs on the device. Locked:
+    // a dependency of the core is a dependency here.
+    let host = [
+        "clippy",
+        "--quiet",
+        "--locked",
+        "--package",
+        "picovae-embed",
+        "--package",
+        "picovae-sensors",
+    ];
     let mut host = firmware_cargo(&firmware(), host);
     ok(host.args(["--all-targets", "--target", host_target()?.as_str()]).args(deny))?;
     let blob = image_check::blob()?;
-    let device = ["clippy", "--quiet", "--release", "--package", "picovae-app"];
+    let device = ["clippy", "--quiet", "--locked", "--release", "--package", "picovae-app"];
     let mut device = firmware_cargo(&firmware(), device);
     device.args(["--package", "picovae-qemu", "--package", "picovae-bare"]);
     ok(device.env("PICOVAE_BLOB", &blob).args(deny))?;
     for board in boards::folders()? {
-        ok(firmware_cargo(&board, ["clippy", "--quiet", "--release"]).args(deny))?;
+        ok(firmware_cargo(&board, ["clippy", "--quiet", "--locked", "--release"]).args(deny))?;
     }
     Ok(())
 }
