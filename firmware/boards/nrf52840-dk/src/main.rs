@@ -26,7 +26,7 @@ mod model {
 }
 
 /// Raw counts a g in the recordings the model was trained on: the fan's. Another
-/// model may have another; `picovae inspect` shows what one count stands for.
+/// model may have another; `picovae inspect --json` gives it (`input_lsb`).
 const MODEL_COUNTS_PER_G: i32 = 2_048;
 
 /// Axes of the accelerometer.
