@@ -1,6 +1,6 @@
 //! How well a model tells anomalies from normal windows, float or int8 alike.
 
-use crate::graph::{ScoreKind, Vae};
+use crate::graph::{ScoreKind, Vae, sample};
 use crate::metrics;
 use crate::recording::{Clips, WindowLabels};
 use crate::simulate::{MeanScores, ScoredWindow, real_score, window_noise};
@@ -90,55 +90,42 @@ pub fn real_scores(scored: &[ScoredWindow], kind: picovae_core::ScoreKind) -> Ve
     scored.iter().map(|window| (window.clip, real_score(window.score, kind))).collect()
 }
 
-/// (clip, score) of every window by the float model.
-pub fn float_scores(vae: &Vae, clips: &Clips<'_>, kind: ScoreKind) -> Vec<(usize, f64)> {
+/// (clip, score) of every window by the float model, and its mean negative ELBO
+/// and parts; the noise of each window is the one
+/// [`score_all`](crate::simulate::score_all) gives the core.
+pub fn float_scores(
+    vae: &Vae,
+    clips: &Clips<'_>,
+    kind: ScoreKind,
+    seed: u32,
+) -> (Vec<(usize, f64)>, MeanScores) {
     let batches: Vec<_> = clips.batches(BATCH).collect();
-    let scored: Vec<Vec<(usize, f64)>> = batches
-        .into_par_iter()
-        .map(|range| {
-            let features = clips.features(&vae.frontend, range.clone());
-            let scores = vae.scores(features.view());
-            range.zip(scores).map(|(i, s)| (clips.window(i).clip, s.get(kind))).collect()
-        })
-        .collect();
-    scored.into_iter().flatten().collect()
-}
-
-/// Mean negative ELBO of the float model and its parts; the noise of each
-/// window is the one [`crate::simulate::mean_scores`] gives the core.
-pub fn float_mean_scores(vae: &Vae, clips: &Clips<'_>, seed: u32) -> MeanScores {
-    let batches: Vec<_> = clips.batches(BATCH).collect();
-    let sums: Vec<MeanScores> = batches
+    let (scored, sums): (Vec<_>, Vec<MeanScores>) = batches
         .into_par_iter()
         .map(|range| {
             let x = clips.features(&vae.frontend, range.clone());
-            let latent = vae.latent_len();
-            let mut noise = Array2::zeros((range.len(), latent));
-            for (mut row, index) in noise.axis_iter_mut(Axis(0)).zip(range) {
+            let mut noise = Array2::zeros((range.len(), vae.latent_len()));
+            for (mut row, index) in noise.axis_iter_mut(Axis(0)).zip(range.clone()) {
                 let mut draw = window_noise(seed, index);
                 row.iter_mut().for_each(|n| *n = draw.sample_q13() as f32 / 8192.0);
             }
-            let at_mean = vae.scores(x.view());
-            let trace = vae.trace(x.view(), Some(noise.view()));
+            let (mu, logvar) = vae.encode(x.view());
+            let scores_at = |z: &Array2<f32>| {
+                vae.scores_of(x.view(), &mu, logvar.as_ref(), &vae.decode(z.view()))
+            };
+            let at_mean = scores_at(&mu);
+            let sampled = scores_at(&sample(&mu, logvar.as_ref(), Some(noise.view())));
             let mut sum = MeanScores::default();
-            if let Some(output) = trace.decoder.last() {
-                let sampled = vae.scores_of(x.view(), &trace.mu, trace.logvar.as_ref(), output);
-                for (mean, sampled) in at_mean.iter().zip(sampled) {
-                    sum.nll += sampled.nll;
-                    sum.kl_divergence += sampled.kl_divergence;
-                    sum.reconstruction_error += mean.reconstruction_error;
-                }
+            for (mean, sampled) in at_mean.iter().zip(sampled) {
+                sum.nll += sampled.nll;
+                sum.kl_divergence += sampled.kl_divergence;
+                sum.reconstruction_error += mean.reconstruction_error;
             }
-            sum
+            let scores = range.zip(at_mean).map(|(i, s)| (clips.window(i).clip, s.get(kind)));
+            (scores.collect::<Vec<_>>(), sum)
         })
-        .collect();
-    let count = clips.window_count().max(1) as f64;
-    let mean = |part: fn(&MeanScores) -> f64| sums.iter().map(part).sum::<f64>() / count;
-    MeanScores {
-        nll: mean(|s| s.nll),
-        kl_divergence: mean(|s| s.kl_divergence),
-        reconstruction_error: mean(|s| s.reconstruction_error),
-    }
+        .unzip();
+    (scored.into_iter().flatten().collect(), MeanScores::mean(&sums, clips.window_count()))
 }
 
 #[cfg(test)]

@@ -46,25 +46,7 @@ impl Workshop {
         let this = Self { folder: tempfile::tempdir().unwrap() };
         this.ok(&["synth", "normal.npy", "--windows", "60", "--seed", "1"]);
         this.ok(&["synth", "faulty.npy", "--windows", "40", "--seed", "2", "--fault", "imbalance"]);
-        this.ok(&[
-            "train",
-            "normal.npy",
-            "--likelihood",
-            "gaussian",
-            "--remove-mean",
-            "--hidden",
-            "24",
-            "--latent",
-            "4",
-            "--epochs",
-            "15",
-            "--seed",
-            "3",
-            "--score",
-            "reconstruction-error",
-            "-o",
-            "machine.safetensors",
-        ]);
+        this.train("machine.safetensors", &[]);
         this.ok(&[
             "quantize",
             "machine.safetensors",
@@ -74,6 +56,14 @@ impl Workshop {
             "machine.pvae",
         ]);
         this
+    }
+
+    /// Trains the model of this folder, always the same, under another name.
+    pub fn train(&self, out: &str, more: &[&str]) {
+        let arguments = "train normal.npy --likelihood gaussian --remove-mean --hidden 24 \
+             --latent 4 --epochs 15 --seed 3 --score reconstruction-error -o";
+        let arguments: Vec<&str> = arguments.split_whitespace().chain([out]).collect();
+        self.ok(&[&arguments, more].concat());
     }
 
     /// A file of the folder.

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use clap::Args;
 use miette::IntoDiagnostic;
 use picovae::emit::Blob;
-use picovae::evaluate::{Labelled, float_mean_scores, float_scores, real_scores};
+use picovae::evaluate::{Labelled, float_scores, real_scores};
 use picovae::graph::{Frontend, ScoreKind, Vae};
 use picovae::metrics;
 use picovae::recording::{Clips, Recording, RecordingError};
-use picovae::simulate::{MeanScores, frontend_of, mean_scores, real_score, score_all};
+use picovae::simulate::{MeanScores, frontend_of, real_score, score_all};
 use serde::Serialize;
 
 use super::model_file::{ForeignArgs, ModelFile, RecordingArgs, open};
@@ -93,17 +93,16 @@ impl Judge {
     /// (clip, score) of every window, and the sums behind the mean ELBO.
     fn score(&self, clips: &Clips<'_>, seed: u32) -> miette::Result<Judged> {
         match self {
-            Self::Float(vae) => Ok(Judged {
-                scores: float_scores(vae, clips, vae.score),
-                means: float_mean_scores(vae, clips, seed),
-                saturated: 0,
-            }),
+            Self::Float(vae) => {
+                let (scores, means) = float_scores(vae, clips, vae.score, seed);
+                Ok(Judged { scores, means, saturated: 0 })
+            }
             Self::Blob(blob) => {
                 let model = blob.model()?;
-                let scored = score_all(&model, clips).into_diagnostic()?;
+                let scored = score_all(&model, clips, seed).into_diagnostic()?;
                 Ok(Judged {
                     scores: real_scores(&scored.windows, model.score_kind()),
-                    means: mean_scores(&model, clips, seed).into_diagnostic()?,
+                    means: scored.means,
                     saturated: scored.saturated,
                 })
             }

@@ -6,7 +6,7 @@ use clap::Args;
 use miette::IntoDiagnostic;
 use picovae::emit::Blob;
 use picovae::graph::{Activation, Frontend, LikelihoodKind, ScoreKind, Vae};
-use picovae::import::{ForeignOptions, is_own, read_safetensors};
+use picovae::import::{ForeignOptions, ImportError, is_own, parse_safetensors};
 use picovae::recording::{Recording, WindowSet};
 use picovae::train::input_lsb;
 
@@ -159,8 +159,9 @@ pub fn open(path: &Path, foreign: &ForeignArgs) -> miette::Result<ModelFile> {
 
 /// Reads float weights; the flag says whether they are a foreign state dict.
 pub fn open_float(path: &Path, foreign: &ForeignArgs) -> miette::Result<(Vae, bool)> {
-    let vae = read_safetensors(path, &foreign.options())?;
-    let bytes = std::fs::read(path).into_diagnostic()?;
+    let bytes = std::fs::read(path)
+        .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })?;
+    let vae = parse_safetensors(path, &bytes, &foreign.options())?;
     Ok((vae, !is_own(&bytes)))
 }
 

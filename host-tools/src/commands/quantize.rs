@@ -135,7 +135,7 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
     let blob = write(&quantized, &args.target, calibrated)?;
     blob.save(&args.out)?;
 
-    let (float, int8) = mean_scores(&vae, &blob, &set, &indices)?;
+    let (float, int8) = mean_scores(&vae, &blob, features.view(), &set.subset(&indices))?;
     let drift = relative_drift(&vae, float, int8);
     let model = blob.model()?;
     let report = QuantizeReport {
@@ -202,15 +202,13 @@ fn spread(count: usize, most: usize) -> Vec<usize> {
 fn mean_scores(
     vae: &picovae::graph::Vae,
     blob: &Blob,
+    features: ndarray::ArrayView2<'_, f32>,
     set: &WindowSet<'_>,
-    indices: &[usize],
 ) -> miette::Result<(f64, f64)> {
-    let subset = set.subset(indices);
-    let features = set.features(&vae.frontend, indices);
-    let count = indices.len().max(1) as f64;
-    let float: f64 = vae.score_batch(features.view()).iter().sum();
+    let count = set.len().max(1) as f64;
+    let float: f64 = vae.score_batch(features).iter().sum();
     let model = blob.model()?;
-    let scores = score_set(&model, &subset).into_diagnostic()?;
+    let scores = score_set(&model, set).into_diagnostic()?;
     let int8: f64 = scores.iter().map(|score| real_score(*score, model.score_kind())).sum();
     Ok((float / count, int8 / count))
 }

@@ -30,10 +30,12 @@ pub struct ScoredWindow {
 }
 
 /// The scored windows of a recording.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scored {
     /// One a window, in order.
     pub windows: Vec<ScoredWindow>,
+    /// Mean negative ELBO and its parts.
+    pub means: MeanScores,
     /// Samples that did not fit the device's i16 and were saturated; those of
     /// overlapping windows count in each.
     pub saturated: u64,
@@ -54,6 +56,17 @@ impl MeanScores {
     /// `nll + kl_divergence`.
     pub fn negative_elbo(&self) -> f64 {
         self.nll + self.kl_divergence
+    }
+
+    /// The mean over `count` windows, from sums over parts of them.
+    pub(crate) fn mean(sums: &[Self], count: usize) -> Self {
+        let mean =
+            |part: fn(&Self) -> f64| sums.iter().map(part).sum::<f64>() / count.max(1) as f64;
+        Self {
+            nll: mean(|s| s.nll),
+            kl_divergence: mean(|s| s.kl_divergence),
+            reconstruction_error: mean(|s| s.reconstruction_error),
+        }
     }
 }
 
@@ -149,31 +162,47 @@ impl<'m, 'a> Simulator<'m, 'a> {
 /// Windows given to one thread at a time.
 const CHUNK: usize = 64;
 
-/// Scores every window of a recording, on all cores.
+/// Scores every window of a recording, on all cores. The likelihood of the mean
+/// negative ELBO is taken at one seeded sample of the posterior a window, as the
+/// ELBO is defined.
 ///
 /// # Errors
 /// [`VaeError`] where the windows do not fit the model.
-pub fn score_all(model: &Model<'_>, clips: &Clips<'_>) -> Result<Scored, VaeError> {
+pub fn score_all(model: &Model<'_>, clips: &Clips<'_>, seed: u32) -> Result<Scored, VaeError> {
     let batches: Vec<_> = clips.batches(CHUNK).collect();
     let parts: Result<Vec<Scored>, VaeError> = batches
         .into_par_iter()
         .map(|range| {
             let mut arena = SimulatorArena::new(model);
             let mut simulator = Simulator::new(model, &mut arena)?;
-            let mut windows = Vec::with_capacity(range.len());
+            let mut part = Scored::default();
             for index in range {
                 let window = clips.window(index);
                 let score = simulator.score(window.samples, &mut NoTrace)?;
-                windows.push(ScoredWindow { index, clip: window.clip, start: window.start, score });
+                part.windows.push(ScoredWindow {
+                    index,
+                    clip: window.clip,
+                    start: window.start,
+                    score,
+                });
+                let (vae, sum) = (simulator.vae(), &mut part.means);
+                sum.kl_divergence += real_score(vae.kl_divergence(), ScoreKind::KlDivergence);
+                sum.reconstruction_error +=
+                    real_score(vae.reconstruction_error(), ScoreKind::ReconstructionError);
+                vae.decode_sample(&mut window_noise(seed, index));
+                sum.nll += real_score(vae.nll(), ScoreKind::NegativeElbo);
             }
-            Ok(Scored { windows, saturated: simulator.saturated })
+            part.saturated = simulator.saturated;
+            Ok(part)
         })
         .collect();
-    Ok(parts?.into_iter().fold(Scored::default(), |mut all, part| {
-        all.windows.extend(part.windows);
-        all.saturated += part.saturated;
-        all
-    }))
+    let parts = parts?;
+    let sums: Vec<MeanScores> = parts.iter().map(|part| part.means).collect();
+    Ok(Scored {
+        means: MeanScores::mean(&sums, clips.window_count()),
+        saturated: parts.iter().map(|part| part.saturated).sum(),
+        windows: parts.into_iter().flat_map(|part| part.windows).collect(),
+    })
 }
 
 /// Scores the windows of a set, in its order, on all cores.
@@ -193,45 +222,6 @@ pub fn score_set(model: &Model<'_>, set: &WindowSet<'_>) -> Result<Vec<Score>, V
         })
         .collect();
     Ok(scored?.into_iter().flatten().collect())
-}
-
-/// Mean negative ELBO and its parts over a recording; the likelihood is taken
-/// at one seeded sample of the posterior a window, as the ELBO is defined.
-///
-/// # Errors
-/// [`VaeError`] where the windows do not fit the model.
-pub fn mean_scores(
-    model: &Model<'_>,
-    clips: &Clips<'_>,
-    seed: u32,
-) -> Result<MeanScores, VaeError> {
-    let batches: Vec<_> = clips.batches(CHUNK).collect();
-    let sums: Result<Vec<MeanScores>, VaeError> = batches
-        .into_par_iter()
-        .map(|range| {
-            let mut arena = SimulatorArena::new(model);
-            let mut simulator = Simulator::new(model, &mut arena)?;
-            let mut sum = MeanScores::default();
-            for index in range {
-                simulator.score(clips.window(index).samples, &mut NoTrace)?;
-                let vae = simulator.vae();
-                sum.kl_divergence += real_score(vae.kl_divergence(), ScoreKind::KlDivergence);
-                sum.reconstruction_error +=
-                    real_score(vae.reconstruction_error(), ScoreKind::ReconstructionError);
-                vae.decode_sample(&mut window_noise(seed, index));
-                sum.nll += real_score(vae.nll(), ScoreKind::NegativeElbo);
-            }
-            Ok(sum)
-        })
-        .collect();
-    let sums = sums?;
-    let count = clips.window_count().max(1) as f64;
-    let mean = |part: fn(&MeanScores) -> f64| sums.iter().map(part).sum::<f64>() / count;
-    Ok(MeanScores {
-        nll: mean(|s| s.nll),
-        kl_divergence: mean(|s| s.kl_divergence),
-        reconstruction_error: mean(|s| s.reconstruction_error),
-    })
 }
 
 /// The noise of window `index`: the float and the integer model draw the same.
