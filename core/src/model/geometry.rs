@@ -67,6 +67,11 @@ impl Geometry<'_> {
         usize::from(self.0.kernel[0]) * usize::from(self.0.kernel[1])
     }
 
+    /// Stride of length and width.
+    pub fn stride(&self) -> [i32; 2] {
+        [self.length().stride, self.width().stride]
+    }
+
     /// Whether every output's window touches the input.
     pub(super) fn is_sound(&self) -> bool {
         [self.length(), self.width()].iter().all(|axis| {

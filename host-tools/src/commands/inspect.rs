@@ -9,7 +9,7 @@ use picovae::graph::Vae;
 use picovae::quantize::{QuantizeOptions, lower, observe};
 use picovae::simulate::real_score;
 use picovae_core::model::wire::{Calibration, Likelihood};
-use picovae_core::model::{Operator, Output};
+use picovae_core::model::{Matrix, Operator, Output};
 use serde::Serialize;
 
 use super::model_file::{ForeignArgs, ModelFile, open};
@@ -151,7 +151,7 @@ fn of_float(file: String, vae: &Vae) -> InspectReport {
         } else {
             "decoder"
         },
-        op: "fully_connected",
+        op: layer.op.name(),
         inputs: layer.input_len(),
         outputs: layer.output_len(),
         activation: layer.activation.to_string(),
@@ -203,17 +203,34 @@ fn predict(vae: &Vae) -> Option<(usize, usize)> {
     Some((blob.bytes().len(), arena))
 }
 
+/// Trained numbers and bytes of an operator's matrices; a bias an output channel.
+fn sizes(op: &'static str, matrices: &[Matrix<'_>]) -> (usize, usize, &'static str) {
+    let weights: usize = matrices.iter().map(|matrix| matrix.inputs() * matrix.outputs()).sum();
+    let biases = matrices.first().map_or(0, Matrix::outputs);
+    (weights + biases, matrices.iter().map(|matrix| matrix.weights().len()).sum(), op)
+}
+
 fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
     let model = blob.model()?;
     let description = model.description();
     let mut layers = Vec::new();
     for (index, view) in (0..model.layer_count()).filter_map(|i| Some((i, model.layer(i)?))) {
-        let (params, macs, weight_bytes, op) = match &view.operator {
-            Operator::FullyConnected(fc) => {
-                let macs = fc.inputs() * fc.outputs();
-                (macs + fc.outputs(), macs, fc.weights().len(), "fully_connected")
+        let macs = view.macs();
+        let (params, weight_bytes, op) = match &view.operator {
+            Operator::FullyConnected(matrix) => sizes("fully_connected", &[*matrix]),
+            Operator::Convolution(_, matrix) => sizes("convolution", &[*matrix]),
+            Operator::DepthwiseConvolution(_, matrix) => sizes("depthwise_convolution", &[*matrix]),
+            Operator::TransposedConvolution(phases) => {
+                let [length, width] = phases.geometry().stride();
+                let matrices: Vec<_> = (0..length)
+                    .flat_map(|l| (0..width).map(move |w| (l, w)))
+                    .filter_map(|(l, w)| phases.matrix(l, w))
+                    .collect();
+                sizes("transposed_convolution", &matrices)
             }
-            _ => (0, 0, 0, "other"),
+            Operator::MaxPool(_) => sizes("max_pool", &[]),
+            Operator::AveragePool(_) => sizes("average_pool", &[]),
+            _ => sizes("other", &[]),
         };
         let (activation, output) = match view.output {
             Output::Int8 { table: Some(_), .. } => ("table", "int8"),

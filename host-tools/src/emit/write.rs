@@ -2,13 +2,17 @@
 
 use picovae_core::arena::{ALIGNMENT, align_up};
 use picovae_core::model::packing::has_numbers_apart;
-use picovae_core::model::wire::{self, Description, HEADER_LEN, Header, LayerRecord, Span};
+use picovae_core::model::wire::{
+    self, Description, HEADER_LEN, Header, LayerRecord, Span, flags, op, packing,
+};
 use picovae_core::{Model, ModelError};
 
 use super::blob::{Blob, BlobError};
-use super::pack::{Rows, for_target, pack};
-use crate::graph::ScoreKind;
-use crate::quantize::{IntLayer, IntLikelihood, IntOutput, Multiplier, QuantizedVae};
+use super::pack::{Packed, Rows, for_target, pack};
+use crate::graph::{Geometry, ScoreKind, Shape};
+use crate::quantize::{
+    IntLayer, IntLikelihood, IntMatrix, IntOp, IntOutput, Multiplier, QuantizedVae,
+};
 
 /// What is known only after scoring: threshold and calibration summary.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -74,43 +78,101 @@ impl Payload {
     }
 }
 
-fn layer_record(payload: &mut Payload, layer: &IntLayer, packing: u8) -> LayerRecord {
-    let multipliers: Vec<i32> = layer.multiplier.iter().map(|m| m.multiplier).collect();
-    let shifts: Vec<i8> = layer.multiplier.iter().map(|m| m.shift).collect();
-    let packed = pack(
-        packing,
-        &Rows {
-            inputs: layer.inputs,
-            weights: &layer.weights,
-            bias: &layer.bias,
-            multiplier: &multipliers,
-            shift: &shifts,
-        },
-    );
-    let weights = payload.push(&packed.bytes, ALIGNMENT);
-    // A section packed in groups of rows holds its row numbers itself.
-    let (mut bias, mut multiplier, mut shift) = (0, 0, 0);
-    if has_numbers_apart(packed.packing) {
-        bias = payload.push(bytemuck::cast_slice(&layer.bias), 4).offset;
-        (multiplier, shift) = payload.multipliers(&layer.multiplier);
+/// Packs a layer's matrices one behind the other, each at a multiple of 16 bytes;
+/// row numbers of all of them follow in the same order where the packing wants them apart.
+fn pack_matrices(payload: &mut Payload, layer: &IntLayer, target: &str) -> LayerRecord {
+    let rows = |matrix: &IntMatrix| {
+        let multipliers: Vec<i32> = matrix.multiplier.iter().map(|m| m.multiplier).collect();
+        let shifts: Vec<i8> = matrix.multiplier.iter().map(|m| m.shift).collect();
+        (multipliers, shifts)
+    };
+    let pack_all = |packing: u8| -> Vec<Packed> {
+        let pack_one = |matrix: &IntMatrix| {
+            let (multiplier, shift) = rows(matrix);
+            let rows = Rows {
+                inputs: matrix.inputs,
+                weights: &matrix.weights,
+                bias: &matrix.bias,
+                multiplier: &multiplier,
+                shift: &shift,
+            };
+            pack(packing, &rows)
+        };
+        layer.matrices.iter().map(pack_one).collect()
+    };
+    let wanted = packing_for(layer, target);
+    let mut packed = pack_all(wanted);
+    if packed.iter().any(|packed| packed.packing != wanted) {
+        // One tag speaks for all matrices of a layer.
+        packed = pack_all(packing::ROW_MAJOR);
+    }
+    let mut bytes = Vec::new();
+    for packed in &packed {
+        bytes.resize(align_up(bytes.len()), 0);
+        bytes.extend_from_slice(&packed.bytes);
     }
     let mut record = LayerRecord {
-        op: wire::op::FULLY_CONNECTED,
-        packing: packed.packing,
-        flags: packed.flags,
-        input_zero_point: layer.input_zero_point,
-        in_shape: [1, 1, layer.inputs as u16],
-        out_shape: [1, 1, layer.outputs as u16],
-        kernel: [1, 1],
-        stride: [1, 1],
-        weights,
-        bias,
-        multiplier,
-        shift,
-        table: wire::NO_TABLE,
-        name: payload.push(layer.name.as_bytes(), 1),
+        packing: packed.first().map_or(packing::ROW_MAJOR, |packed| packed.packing),
+        flags: packed.iter().fold(flags::RIGHT_SHIFTS, |all, packed| all & packed.flags),
+        weights: payload.push(&bytes, ALIGNMENT),
         ..LayerRecord::default()
     };
+    if packed.is_empty() {
+        record.flags = 0;
+    } else if has_numbers_apart(record.packing) {
+        let bias: Vec<i32> = layer.matrices.iter().flat_map(|m| m.bias.clone()).collect();
+        let multipliers: Vec<Multiplier> =
+            layer.matrices.iter().flat_map(|m| m.multiplier.clone()).collect();
+        record.bias = payload.push(bytemuck::cast_slice(&bias), 4).offset;
+        (record.multiplier, record.shift) = payload.multipliers(&multipliers);
+    }
+    record
+}
+
+/// The packing a layer is to have on a target.
+fn packing_for(layer: &IntLayer, target: &str) -> u8 {
+    match layer.op {
+        IntOp::FullyConnected { .. } if layer.bits == 4 => packing::NIBBLES,
+        // Read a tap at a time, and without products of its own.
+        IntOp::DepthwiseConvolution(_) | IntOp::MaxPool(_) | IntOp::AveragePool(_) => {
+            packing::ROW_MAJOR
+        }
+        _ => for_target(target),
+    }
+}
+
+fn layer_record(payload: &mut Payload, layer: &IntLayer, target: &str) -> LayerRecord {
+    let mut record = pack_matrices(payload, layer, target);
+    record.input_zero_point = layer.input_zero_point;
+    record.table = wire::NO_TABLE;
+    record.name = payload.push(layer.name.as_bytes(), 1);
+    let geometry = |record: &mut LayerRecord, op: u8, geometry: &Geometry| {
+        let shape = |shape: Shape| [shape.length, shape.width, shape.channels].map(|n| n as u16);
+        let pair = |pair: [usize; 2]| pair.map(|n| n as u8);
+        record.op = op;
+        record.in_shape = shape(geometry.input);
+        record.out_shape = shape(geometry.output);
+        record.kernel = pair(geometry.kernel);
+        record.stride = pair(geometry.stride);
+        record.padding = pair(geometry.padding);
+    };
+    match &layer.op {
+        IntOp::FullyConnected { inputs, outputs } => {
+            let whole = Geometry {
+                input: Shape::flat(*inputs),
+                output: Shape::flat(*outputs),
+                kernel: [1; 2],
+                stride: [1; 2],
+                padding: [0; 2],
+            };
+            geometry(&mut record, op::FULLY_CONNECTED, &whole);
+        }
+        IntOp::Convolution(g) => geometry(&mut record, op::CONVOLUTION, g),
+        IntOp::TransposedConvolution(g) => geometry(&mut record, op::TRANSPOSED_CONVOLUTION, g),
+        IntOp::DepthwiseConvolution(g) => geometry(&mut record, op::DEPTHWISE_CONVOLUTION, g),
+        IntOp::MaxPool(g) => geometry(&mut record, op::MAX_POOL, g),
+        IntOp::AveragePool(g) => geometry(&mut record, op::AVERAGE_POOL, g),
+    }
     match &layer.output {
         IntOutput::Int8 { grid, zero_point, min, max, table } => {
             record.output = wire::output::INT8;
@@ -136,11 +198,8 @@ fn bytes(
     arena_len: u32,
 ) -> Result<Vec<u8>, BlobError> {
     let mut payload = Payload::default();
-    let records: Vec<LayerRecord> = model
-        .layers
-        .iter()
-        .map(|layer| layer_record(&mut payload, layer, for_target(target)))
-        .collect();
+    let records: Vec<LayerRecord> =
+        model.layers.iter().map(|layer| layer_record(&mut payload, layer, target)).collect();
     let layers = payload.push(bytemuck::cast_slice(&records), 4);
     let offset = payload.push(bytemuck::cast_slice(&model.frontend.offset), 4).offset;
     let (multiplier, shift) = payload.multipliers(&model.frontend.multiplier);

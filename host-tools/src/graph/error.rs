@@ -18,6 +18,15 @@ pub enum GraphError {
         /// Its inputs.
         input: usize,
     },
+    /// A convolution or pool does not make sense.
+    #[error("layer `{layer}`: {reason}")]
+    #[diagnostic(help("check kernel, stride and padding against the shape of its input"))]
+    Geometry {
+        /// The layer.
+        layer: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// A bias does not have one element an output.
     #[error("layer `{layer}`: bias has {found} elements, the weight has {expected} outputs")]
     #[diagnostic(help("weight and bias come from different layers; export them together"))]

@@ -3,7 +3,7 @@
 //! Batches are row-major `[window][feature]`. Shapes must chain; call
 //! [`Vae::validate`] once on anything that comes from outside.
 
-use super::{Layer, Op, Vae};
+use super::{Layer, Vae};
 use ndarray::{Array2, ArrayView2};
 
 /// Output of every layer for a batch, after its activation; what calibration
@@ -26,13 +26,7 @@ pub struct Trace {
 impl Layer {
     /// Runs the operator without its activation: `x[window][in]` to `[window][out]`.
     pub fn linear(&self, x: ArrayView2<'_, f32>) -> Array2<f32> {
-        match &self.op {
-            Op::FullyConnected { weight, bias } => {
-                let mut y = x.dot(&weight.t());
-                y += bias;
-                y
-            }
-        }
+        self.op.forward(x)
     }
 
     /// Runs the layer on a batch: `x[window][in]` to `[window][out]`.

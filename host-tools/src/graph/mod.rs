@@ -8,15 +8,20 @@ mod activation;
 mod error;
 mod forward;
 mod frontend;
+mod geometry;
 mod likelihood;
+mod op;
 mod score;
+mod windows;
 
 pub use activation::Activation;
 pub use error::GraphError;
 pub use forward::Trace;
 pub(crate) use forward::sample;
 pub use frontend::Frontend;
+pub use geometry::{Geometry, Shape};
 pub use likelihood::{Likelihood, LikelihoodKind};
+pub use op::Op;
 pub use score::{
     ScoreKind, Scores, bernoulli_nll, gaussian_nll, kl_divergence, reconstruction_error,
 };
@@ -64,19 +69,6 @@ pub struct Layer {
     pub activation: Activation,
 }
 
-/// The linear operators a layer can hold.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq)]
-pub enum Op {
-    /// `y[o] = sum_i(weight[o][i] * x[i]) + bias[o]`.
-    FullyConnected {
-        /// `weight[out][in]`, row-major, as PyTorch's `Linear.weight`.
-        weight: Array2<f32>,
-        /// `bias[out]`.
-        bias: Array1<f32>,
-    },
-}
-
 /// Where a model's weights came from; copied into every file derived from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -102,62 +94,27 @@ impl Layer {
         bias: Array1<f32>,
         activation: Activation,
     ) -> Self {
-        Self { name: name.into(), op: Op::FullyConnected { weight, bias }, activation }
+        Self { name: name.into(), op: Op::FullyConnected { weight, bias }.standard(), activation }
     }
 
     /// Elements of one input vector.
     pub fn input_len(&self) -> usize {
-        match &self.op {
-            Op::FullyConnected { weight, .. } => weight.ncols(),
-        }
+        self.op.input().len()
     }
 
     /// Elements of one output vector.
     pub fn output_len(&self) -> usize {
-        match &self.op {
-            Op::FullyConnected { weight, .. } => weight.nrows(),
-        }
+        self.op.output().len()
     }
 
     /// Trained numbers: weights and biases.
     pub fn params(&self) -> usize {
-        match &self.op {
-            Op::FullyConnected { weight, bias } => weight.len() + bias.len(),
-        }
+        self.op.weight().len() + self.op.bias().map_or(0, Array1::len)
     }
 
     /// Multiply-accumulates of one inference.
     pub fn macs(&self) -> usize {
-        match &self.op {
-            Op::FullyConnected { weight, .. } => weight.len(),
-        }
-    }
-
-    /// Checks this layer alone: bias length, no empty axis, finite numbers.
-    fn validate(&self) -> Result<(), GraphError> {
-        let layer = || self.name.clone();
-        match &self.op {
-            Op::FullyConnected { weight, bias } => {
-                if weight.is_empty() {
-                    return Err(GraphError::EmptyLayer {
-                        layer: layer(),
-                        out: weight.nrows(),
-                        input: weight.ncols(),
-                    });
-                }
-                if bias.len() != weight.nrows() {
-                    return Err(GraphError::BiasLength {
-                        layer: layer(),
-                        expected: weight.nrows(),
-                        found: bias.len(),
-                    });
-                }
-                if weight.iter().chain(bias.iter()).any(|v| !v.is_finite()) {
-                    return Err(GraphError::NotFinite { layer: layer() });
-                }
-            }
-        }
-        Ok(())
+        self.op.macs()
     }
 }
 
@@ -200,7 +157,7 @@ impl Vae {
     pub fn validate(&self) -> Result<(), GraphError> {
         self.frontend.validate()?;
         for layer in self.layers() {
-            layer.validate()?;
+            layer.op.validate(&layer.name)?;
         }
         let mut len = self.input_len();
         let mut from = "the front-end".to_string();

@@ -100,7 +100,9 @@ fn validation_names_the_layer() {
     );
 
     let mut vae = tiny();
-    let Op::FullyConnected { weight, .. } = &mut vae.encoder[0].op;
+    let Op::FullyConnected { weight, .. } = &mut vae.encoder[0].op else {
+        panic!("fully connected")
+    };
     weight[[0, 1]] = f32::NAN;
     assert_eq!(vae.validate(), Err(GraphError::NotFinite { layer: "encoder.0".into() }));
 

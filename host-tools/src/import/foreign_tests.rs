@@ -44,9 +44,11 @@ fn log_sigma_heads_are_doubled() {
             ("decoder.0.weight", &[6, 2]),
         ]))
         .unwrap();
-        let Op::FullyConnected { weight, bias } = &vae.logvar.as_ref().unwrap().op;
+        let Op::FullyConnected { weight, bias } = &vae.logvar.as_ref().unwrap().op else {
+            panic!("fully connected")
+        };
         assert!(weight.iter().chain(bias).all(|x| *x == 0.5 * factor), "{logvar}");
-        let Op::FullyConnected { weight, .. } = &vae.mu.op;
+        let Op::FullyConnected { weight, .. } = &vae.mu.op else { panic!("fully connected") };
         assert!(weight.iter().all(|x| *x == 0.5));
     }
 }

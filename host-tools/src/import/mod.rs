@@ -10,6 +10,7 @@ mod order;
 mod safetensors;
 mod state_dict;
 mod tensors;
+mod windowed;
 
 pub use error::{ImportError, Problem};
 pub use safetensors::{

@@ -7,9 +7,10 @@
 
 use super::state_dict::{self, ForeignOptions};
 use super::tensors::{PRECISION, Tensors};
+use super::windowed::WindowedOp;
 use super::{ImportError, Problem};
 use crate::graph::{
-    Activation, Frontend, Layer, Likelihood, LikelihoodKind, Op, Provenance, ScoreKind, Vae,
+    Activation, Frontend, Layer, Likelihood, LikelihoodKind, Provenance, ScoreKind, Vae,
 };
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,9 @@ struct Metadata {
 #[derive(Debug, Serialize, Deserialize)]
 struct LayerMetadata {
     name: String,
+    /// Absent for fully connected layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    op: Option<WindowedOp>,
     #[serde(default)]
     activation: Activation,
 }
@@ -82,11 +86,11 @@ pub fn parse_safetensors(
     let vae = match own {
         Some(json) => {
             let metadata = parse_metadata(path, json)?;
-            tensors = Tensors::read(&file, "");
+            tensors = Tensors::read(&file, "", true);
             assemble_own(&mut tensors, metadata)
         }
         None => {
-            tensors = Tensors::read(&file, &common_prefix(&file));
+            tensors = Tensors::read(&file, &common_prefix(&file), false);
             state_dict::assemble(&mut tensors, options, &file_name)
         }
     };
@@ -128,21 +132,22 @@ pub fn to_safetensors(path: &Path, vae: &Vae) -> Result<Vec<u8>, ImportError> {
     vae.validate().map_err(|source| ImportError::Graph { path: path.to_path_buf(), source })?;
     let mut parts: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for layer in vae.layers() {
-        match &layer.op {
-            Op::FullyConnected { weight, bias } => {
-                let name = &layer.name;
-                let (out, input) = weight.dim();
-                parts.push((format!("{name}.weight"), vec![out, input], le_bytes(weight.iter())));
-                parts.push((format!("{name}.bias"), vec![out], le_bytes(bias.iter())));
-            }
+        if let Some(bias) = layer.op.bias() {
+            let name = &layer.name;
+            let shape = layer.op.weight_shape().to_vec();
+            parts.push((format!("{name}.weight"), shape, le_bytes(layer.op.weight().iter())));
+            parts.push((format!("{name}.bias"), vec![bias.len()], le_bytes(bias.iter())));
         }
     }
     if let Likelihood::Gaussian { precision: Some(precision) } = &vae.likelihood {
         let shape = vec![precision.len()];
         parts.push((PRECISION.into(), shape, le_bytes(precision.iter())));
     }
-    let describe =
-        |layer: &Layer| LayerMetadata { name: layer.name.clone(), activation: layer.activation };
+    let describe = |layer: &Layer| LayerMetadata {
+        name: layer.name.clone(),
+        op: WindowedOp::of(&layer.op),
+        activation: layer.activation,
+    };
     let metadata = Metadata {
         format_version: FORMAT_VERSION,
         name: vae.name.clone(),
@@ -189,7 +194,10 @@ fn assemble_own(tensors: &mut Tensors, metadata: Metadata) -> Option<Vae> {
     let mut missing = Vec::new();
     let mut take = |tensors: &mut Tensors, layer: &LayerMetadata| {
         let known = tensors.mentions(&layer.name);
-        let taken = tensors.take(&layer.name, layer.activation);
+        let taken = match &layer.op {
+            None => tensors.take(&layer.name, layer.activation),
+            Some(op) => op.take(tensors, &layer.name, layer.activation),
+        };
         if taken.is_none() && !known {
             missing.push(Problem::new(
                 format!("{}.weight", layer.name),

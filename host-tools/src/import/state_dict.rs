@@ -19,7 +19,7 @@ use super::Problem;
 use super::layout::{self, Parts};
 use super::tensors::Tensors;
 use crate::graph::{
-    Activation, Frontend, Layer, Likelihood, LikelihoodKind, Op, Provenance, ScoreKind, TOOL, Vae,
+    Activation, Frontend, Layer, Likelihood, LikelihoodKind, Provenance, ScoreKind, TOOL, Vae,
 };
 use ndarray::{Axis, s};
 
@@ -103,10 +103,10 @@ pub(super) fn assemble(
         }
     };
     if parts.logvar_is_log_sigma
-        && let Some(Op::FullyConnected { weight, bias }) = logvar.as_mut().map(|l| &mut l.op)
+        && let Some((weight, bias)) = logvar.as_mut().and_then(|l| l.op.parameters_mut())
     {
         // ln σ² = 2 ln σ
-        *weight *= 2.0;
+        weight.iter_mut().for_each(|w| *w *= 2.0);
         *bias *= 2.0;
     }
     let features = encoder.first().unwrap_or(&mu).input_len();
@@ -219,7 +219,7 @@ fn check_chain(tensors: &mut Tensors, parts: &Parts) {
 
 /// Splits a stacked head into mu (first half) and logvar.
 fn split(stacked: &Layer, latent: usize) -> (Layer, Layer) {
-    let Op::FullyConnected { weight, bias } = &stacked.op;
+    let (weight, bias) = stacked.dense();
     let half = |name: &str, at: usize| {
         let rows = s![at..at + latent, ..];
         let bias = bias.slice(s![at..at + latent]).to_owned();

@@ -3,7 +3,7 @@
 use super::Problem;
 use crate::graph::{Activation, Layer};
 use half::{bf16, f16};
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, ArrayD};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 
@@ -14,11 +14,15 @@ pub(super) struct Tensors {
     /// Per-feature precision of a Gaussian likelihood.
     pub(super) precision: Option<Array1<f32>>,
     pub(super) problems: Vec<Problem>,
+    /// Whether the file's metadata tells what a convolution's kernel means.
+    own: bool,
 }
 
 #[derive(Debug, Default)]
 struct Linear {
     weight: Option<Array2<f32>>,
+    /// A convolution's weight, outputs first.
+    kernel: Option<ArrayD<f32>>,
     bias: Option<Array1<f32>>,
     /// A tensor of this layer was refused already; say no more about it.
     refused: bool,
@@ -29,8 +33,8 @@ pub(super) const PRECISION: &str = "likelihood.precision";
 
 impl Tensors {
     /// Reads every tensor, with `strip` taken off the front of its name.
-    pub(super) fn read(file: &SafeTensors<'_>, strip: &str) -> Self {
-        let mut all = Self::default();
+    pub(super) fn read(file: &SafeTensors<'_>, strip: &str, own: bool) -> Self {
+        let mut all = Self { own, ..Self::default() };
         let mut names = file.names();
         names.sort_unstable();
         for full in names {
@@ -52,7 +56,10 @@ impl Tensors {
     /// Names of all layers with a usable weight, in natural order (`2` before
     /// `10`).
     pub(super) fn names(&self) -> Vec<String> {
-        let usable = self.layers.iter().filter(|(_, layer)| layer.weight.is_some());
+        let usable = self
+            .layers
+            .iter()
+            .filter(|(_, layer)| layer.weight.is_some() || layer.kernel.is_some());
         let mut names: Vec<String> = usable.map(|(name, _)| name.clone()).collect();
         names.sort_by_key(|name| natural_key(name));
         names
@@ -69,6 +76,14 @@ impl Tensors {
         let weight = layer.weight?;
         let bias = layer.bias.unwrap_or_else(|| Array1::zeros(weight.nrows()));
         Some(Layer::fully_connected(name, weight, bias, activation))
+    }
+
+    /// Takes a convolution's kernel and bias out; a missing bias is zero.
+    pub(super) fn take_kernel(&mut self, name: &str) -> Option<(ArrayD<f32>, Array1<f32>)> {
+        let layer = self.layers.remove(name)?;
+        let kernel = layer.kernel?;
+        let bias = layer.bias.unwrap_or_else(|| Array1::zeros(kernel.shape()[0]));
+        Some((kernel, bias))
     }
 
     /// Whether the file has anything under this layer name, usable or not.
@@ -92,6 +107,11 @@ impl Tensors {
                     .map_err(|_| unknown(full, &shape))?;
                 self.layers.entry(layer.into()).or_default().weight = Some(weight);
             }
+            ("weight", [_, _, _] | [_, _, _, _]) if self.own => {
+                let kernel = ArrayD::from_shape_vec(shape.clone(), values(full, view)?)
+                    .map_err(|_| unknown(full, &shape))?;
+                self.layers.entry(layer.into()).or_default().kernel = Some(kernel);
+            }
             ("bias", [_]) => {
                 let bias = Array1::from_vec(values(full, view)?);
                 self.layers.entry(layer.into()).or_default().bias = Some(bias);
@@ -104,9 +124,11 @@ impl Tensors {
     /// A bias needs a weight with as many outputs.
     fn check_pairs(&mut self) {
         for (name, layer) in &mut self.layers {
-            let problem = match (&layer.weight, &layer.bias) {
+            let rows = layer.weight.as_ref().map(Array2::nrows);
+            let outputs = rows.or(layer.kernel.as_ref().map(|kernel| kernel.shape()[0]));
+            let problem = match (outputs, &layer.bias) {
                 _ if layer.refused => {
-                    layer.weight = None;
+                    (layer.weight, layer.kernel) = (None, None);
                     continue;
                 }
                 (None, Some(_)) => Problem::new(
@@ -114,13 +136,9 @@ impl Tensors {
                     format!("missing, although `{name}.bias` is there"),
                     "export the complete state dict",
                 ),
-                (Some(weight), Some(bias)) if weight.nrows() != bias.len() => Problem::new(
+                (Some(outputs), Some(bias)) if outputs != bias.len() => Problem::new(
                     format!("{name}.bias"),
-                    format!(
-                        "{} elements for the {} outputs of the weight",
-                        bias.len(),
-                        weight.nrows()
-                    ),
+                    format!("{} elements for the {outputs} outputs of the weight", bias.len()),
                     "weight and bias come from different layers; export them together",
                 ),
                 _ => continue,

@@ -113,7 +113,7 @@ fn a_single_head_makes_an_autoencoder_and_a_missing_bias_is_zero() {
     .unwrap();
     assert!(vae.logvar.is_none() && vae.encoder.is_empty());
     assert_eq!(vae.score, ScoreKind::ReconstructionError);
-    let Op::FullyConnected { bias, .. } = &vae.mu.op;
+    let Op::FullyConnected { bias, .. } = &vae.mu.op else { panic!("fully connected") };
     assert_eq!(*bias, arr1(&[0.0, 0.0]));
 }
 
@@ -157,7 +157,7 @@ fn every_dtype_is_read() {
         (Dtype::BF16, bhalf.to_vec()),
     ] {
         let vae = import(&dict_of(&shapes, dtype, &element)).unwrap();
-        let Op::FullyConnected { weight, .. } = &vae.mu.op;
+        let Op::FullyConnected { weight, .. } = &vae.mu.op else { panic!("fully connected") };
         assert!(weight.iter().all(|w| *w == 0.5), "{dtype:?}");
     }
     let found = problems(&dict_of(&shapes, Dtype::I32, &[0; 4]));

@@ -4,7 +4,7 @@ use picovae_core::fixed::Rounding;
 use picovae_core::fixed::wide::Factor;
 
 use super::grid::{Grid, Multiplier};
-use crate::graph::{Frontend, Provenance, ScoreKind};
+use crate::graph::{Frontend, Geometry, Provenance, ScoreKind};
 
 /// A model in integers: what a blob holds, before packing.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,25 +44,57 @@ pub struct IntFrontend {
     pub multiplier: Vec<Multiplier>,
 }
 
-/// A fully connected layer in integers.
+/// A layer in integers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IntLayer {
     /// Name.
     pub name: String,
-    /// Inputs.
+    /// What it computes.
+    pub op: IntOp,
+    /// Bits of a weight: 8, or 4 for weights of -8 to 7.
+    pub bits: u8,
+    /// One; none for a pool, one a phase of the strides (width innermost) for a
+    /// transposed convolution ([`transposed_phases`](crate::emit::pack::transposed_phases)).
+    pub matrices: Vec<IntMatrix>,
+    /// Zero point of the input.
+    pub input_zero_point: i8,
+    /// What it writes.
+    pub output: IntOutput,
+}
+
+/// The operators a device runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntOp {
+    /// Every output sees every input.
+    FullyConnected {
+        /// Inputs.
+        inputs: usize,
+        /// Outputs.
+        outputs: usize,
+    },
+    /// Convolution.
+    Convolution(Geometry),
+    /// Transposed convolution.
+    TransposedConvolution(Geometry),
+    /// Convolution of each channel by itself.
+    DepthwiseConvolution(Geometry),
+    /// The greatest value of each window.
+    MaxPool(Geometry),
+    /// The mean of each window.
+    AveragePool(Geometry),
+}
+
+/// Rows of weights with their numbers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct IntMatrix {
+    /// Columns.
     pub inputs: usize,
-    /// Outputs.
-    pub outputs: usize,
     /// `weights[output][input]`.
     pub weights: Vec<i8>,
     /// One an output, the input's zero point folded in.
     pub bias: Vec<i32>,
     /// One an output.
     pub multiplier: Vec<Multiplier>,
-    /// Zero point of the input.
-    pub input_zero_point: i8,
-    /// What it writes.
-    pub output: IntOutput,
 }
 
 /// What a layer writes.

@@ -11,11 +11,15 @@ mod grid;
 mod integers;
 mod lower;
 mod observe;
+mod weight_bits;
 
 pub use grid::{Grid, Multiplier};
-pub use integers::{IntFrontend, IntLatent, IntLayer, IntLikelihood, IntOutput, QuantizedVae};
+pub use integers::{
+    IntFrontend, IntLatent, IntLayer, IntLikelihood, IntMatrix, IntOp, IntOutput, QuantizedVae,
+};
 pub use lower::lower;
 pub use observe::{Observer, Ranges, observe};
+pub use weight_bits::WeightBits;
 
 use crate::graph::GraphError;
 
@@ -73,6 +77,8 @@ pub struct QuantizeOptions {
     pub input_headroom: f32,
     /// Rounding of every requantization.
     pub rounding: picovae_core::fixed::Rounding,
+    /// Bits of the weights, layer by layer.
+    pub weight_bits: WeightBits,
     /// At most so many calibration windows are observed, evenly spread.
     pub max_windows: usize,
 }
@@ -83,6 +89,7 @@ impl Default for QuantizeOptions {
             range: RangeMethod::Percentile(0.9999),
             input_headroom: 3.0,
             rounding: picovae_core::fixed::Rounding::Double,
+            weight_bits: WeightBits::default(),
             max_windows: 2_000,
         }
     }
@@ -158,6 +165,22 @@ pub enum QuantizeError {
         layer: String,
         /// Its activation.
         activation: crate::graph::Activation,
+    },
+    /// The decoder ends in a pool, which has no int16 output.
+    #[error("layer `{layer}`: the decoder's output is a pool")]
+    #[diagnostic(help("end the decoder in a convolution or a fully connected layer"))]
+    OutputPool {
+        /// The layer.
+        layer: String,
+    },
+    /// A layer named for its weight bits is not in the model.
+    #[error("there is no layer `{layer}` to give its weights other bits; there are: {known}")]
+    #[diagnostic(help("name a layer as `picovae inspect` does"))]
+    UnknownLayer {
+        /// The layer.
+        layer: String,
+        /// Layers of the model.
+        known: String,
     },
     /// The features are in no usual unit.
     #[error("features reach {reach:e}, too far from 1 for the device's scores")]

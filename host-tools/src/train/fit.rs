@@ -79,7 +79,7 @@ pub fn fit(
     }
     check_unit_range(start, data)?;
 
-    let mut network = Network::new(start, config.weight_decay);
+    let mut network = Network::new(start, config.weight_decay)?;
     let mut sampler = Sampler::new(start, config);
     let mut shuffle = stream(config.seed, Stream::Shuffle);
     let steps_per_epoch = train.len().div_ceil(config.batch);

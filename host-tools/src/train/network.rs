@@ -3,7 +3,7 @@
 //! A [`Network`] is made from a [`Vae`], stepped, and read back into one.
 //! It draws no random numbers: noise comes in as tensors.
 
-use super::Sigma;
+use super::{Sigma, TrainError};
 use crate::graph::{Activation, Layer, Likelihood, Op, Vae};
 use burn::module::{Module, Param};
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
@@ -69,10 +69,11 @@ pub(super) struct StepLoss {
 }
 
 impl Network {
-    pub(super) fn new(vae: &Vae, weight_decay: f32) -> Self {
+    pub(super) fn new(vae: &Vae, weight_decay: f32) -> Result<Self, TrainError> {
         let device = Device::flex().autodiff();
-        let layers = vae.layers().map(|layer| Dense::new(layer, &device)).collect();
-        Self {
+        let layers =
+            vae.layers().map(|layer| Dense::new(layer, &device)).collect::<Result<_, _>>()?;
+        Ok(Self {
             parameters: Parameters { layers },
             plan: Plan {
                 encoder: vae.encoder.len(),
@@ -82,7 +83,7 @@ impl Network {
             },
             optimizer: AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(weight_decay).init(),
             device,
-        }
+        })
     }
 
     /// One optimizer step. The batch is split into shards, each with its own
@@ -191,15 +192,18 @@ impl Plan {
 }
 
 impl Dense {
-    fn new(layer: &Layer, device: &Device) -> Self {
+    fn new(layer: &Layer, device: &Device) -> Result<Self, TrainError> {
         match &layer.op {
-            Op::FullyConnected { weight, bias } => Self {
+            Op::FullyConnected { weight, bias } => Ok(Self {
                 weight: Param::from_tensor(tensor(weight.t(), device)),
                 bias: Param::from_tensor(Tensor::from_data(
                     TensorData::new(bias.to_vec(), [bias.len()]),
                     device,
                 )),
-            },
+            }),
+            other => {
+                Err(TrainError::Operator { layer: layer.name.clone(), operator: other.name() })
+            }
         }
     }
 
@@ -208,15 +212,14 @@ impl Dense {
     }
 
     fn write_to(&self, layer: &mut Layer) {
-        match &mut layer.op {
-            Op::FullyConnected { weight, bias } => {
-                let (out, input) = weight.dim();
-                let values = read(self.weight.val());
-                if let Ok(transposed) = Array2::from_shape_vec((input, out), values) {
-                    weight.assign(&transposed.t());
-                }
-                bias.assign(&Array1::from_vec(read(self.bias.val())));
+        // `new` refused every other operator.
+        if let Op::FullyConnected { weight, bias } = &mut layer.op {
+            let (out, input) = weight.dim();
+            let values = read(self.weight.val());
+            if let Ok(transposed) = Array2::from_shape_vec((input, out), values) {
+                weight.assign(&transposed.t());
             }
+            bias.assign(&Array1::from_vec(read(self.bias.val())));
         }
     }
 }

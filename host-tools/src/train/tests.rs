@@ -128,7 +128,7 @@ fn framework_agrees_with_the_graph() {
         let nll: f64 = scores.iter().map(|s| s.nll).sum::<f64>() / 6.0;
         let kl: f64 = scores.iter().map(|s| s.kl_divergence).sum::<f64>() / 6.0;
         let batch = Batch { input: x.clone(), target: x, noise };
-        let mut network = Network::new(&vae, 0.0);
+        let mut network = Network::new(&vae, 0.0).unwrap();
         let loss = network.step(
             &batch,
             StepConfig { learning_rate: 1e-3, beta: 1.0, sigma: Sigma::Optimal, shards: 2 },
@@ -141,12 +141,7 @@ fn framework_agrees_with_the_graph() {
         let largest = stepped
             .layers()
             .zip(vae.layers())
-            .map(|(a, b)| match (&a.op, &b.op) {
-                (
-                    crate::graph::Op::FullyConnected { weight: a, .. },
-                    crate::graph::Op::FullyConnected { weight: b, .. },
-                ) => (a - b).iter().fold(0.0f32, |m, d| m.max(d.abs())),
-            })
+            .flat_map(|(a, b)| a.op.weight().iter().zip(b.op.weight()).map(|(a, b)| (a - b).abs()))
             .fold(0.0f32, f32::max);
         assert!((largest - 1e-3).abs() < 1e-5, "{activation}: {largest}");
     }

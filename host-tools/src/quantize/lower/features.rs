@@ -1,0 +1,86 @@
+//! The grid of the features, the front-end in integers, and what their distances mean.
+
+use picovae_core::score::reconstruction_error::GRID_FRAC_BITS;
+
+use super::super::grid::{Grid, Multiplier, wide_factor};
+use super::super::integers::{IntFrontend, IntLikelihood};
+use super::super::observe::Ranges;
+use super::super::{QuantizeError, QuantizeOptions};
+use crate::graph::{Frontend, Likelihood, Vae};
+
+/// Grid of the features: pixels for Bernoulli, else what calibration saw with headroom.
+pub(super) fn feature_grid(
+    vae: &Vae,
+    ranges: &Ranges,
+    options: &QuantizeOptions,
+) -> Result<Grid, QuantizeError> {
+    let (min, max) = ranges.features.extremes();
+    match vae.likelihood {
+        Likelihood::Bernoulli => {
+            // Half a u8 step of slack: a float recording of pixels is not exact.
+            for value in [min, max] {
+                if !(-0.002..=1.002).contains(&value) {
+                    return Err(QuantizeError::NotUnit { value: value as f32 });
+                }
+            }
+            Ok(Grid { scale: 1.0 / 255.0, zero_point: -128 })
+        }
+        Likelihood::Gaussian { .. } => {
+            let headroom = f64::from(options.input_headroom);
+            Ok(Grid::covering(min * headroom, max * headroom))
+        }
+    }
+}
+
+pub(super) fn lower_frontend(
+    frontend: &Frontend,
+    grid: Grid,
+) -> Result<IntFrontend, QuantizeError> {
+    let window = frontend.window_len as f64;
+    let gain = if frontend.remove_mean { window } else { 1.0 };
+    let (mut offset, mut multiplier) = (Vec::new(), Vec::new());
+    for (channel, (&o, &s)) in frontend.offset.iter().zip(&frontend.scale).enumerate() {
+        let lsb = f64::from(frontend.lsb(channel));
+        let error = || QuantizeError::Frontend { channel };
+        let counts = (f64::from(o) / lsb * gain).round();
+        // v = T x - sum - offset must fit i32; the core checks the same.
+        let room = f64::from(i32::MAX) - 65_536.0 * gain;
+        if counts.abs() > room {
+            return Err(error());
+        }
+        let factor = lsb / (f64::from(s) * grid.scale * gain);
+        offset.push(counts as i32);
+        multiplier.push(Multiplier::from_factor(factor).ok_or_else(error)?);
+    }
+    Ok(IntFrontend { float: frontend.clone(), grid, offset, multiplier })
+}
+
+/// Real distance of two reconstructions on the features' grid with its fraction bits.
+pub(super) fn unit(features: Grid) -> f64 {
+    features.scale / f64::from(1u32 << GRID_FRAC_BITS)
+}
+
+/// `unit` is the real distance of two reconstructions on the grid with six fraction bits.
+pub(super) fn lower_likelihood(vae: &Vae, unit: f64) -> Result<IntLikelihood, QuantizeError> {
+    let Likelihood::Gaussian { precision } = &vae.likelihood else {
+        return Ok(IntLikelihood::Bernoulli);
+    };
+    let n = vae.input_len();
+    let real: Vec<f64> = match precision {
+        Some(precision) => precision.iter().map(|&p| p.into()).collect(),
+        None => vec![1.0; n],
+    };
+    let step = real.iter().fold(0.0, |max: f64, &p| max.max(p)) / 65_535.0;
+    let integers: Vec<u16> =
+        real.iter().map(|p| (p / step).round().clamp(1.0, 65_535.0) as u16).collect();
+    // The constant speaks of the precisions the device uses.
+    let logs: f64 = integers.iter().map(|&p| (f64::from(p) * step).ln()).sum();
+    let constant = 0.5 * (n as f64 * std::f64::consts::TAU.ln() - logs);
+    let factor = 0.5 * unit * unit * step * 65_536.0;
+    Ok(IntLikelihood::Gaussian {
+        precision: integers,
+        factor: wide_factor(factor)
+            .ok_or(QuantizeError::FeatureRange { reach: 64.0 * 128.0 * unit })?,
+        constant: (constant * 65_536.0).round() as i64,
+    })
+}

@@ -1,0 +1,166 @@
+//! Weights, biases and multipliers of one layer.
+
+use picovae_core::fixed::Rounding;
+
+use super::super::grid::{Grid, Multiplier};
+use super::super::integers::{IntLayer, IntMatrix, IntOp, IntOutput};
+use super::super::{QuantizeError, QuantizeOptions};
+use crate::emit::pack::transposed_phases;
+use crate::graph::{Layer, Op};
+
+/// Greatest magnitude of an int8 weight.
+const INT8_REACH: f64 = 127.0;
+/// 4-bit weights are -8 to 7; the scale splits the difference.
+const INT4_REACH: f64 = 7.5;
+/// Fractions of a row's largest weight tried as the 4-bit range.
+const INT4_CLIPS: u32 = 40;
+
+pub(super) fn factor_error(layer: &str, channel: usize, factor: f64) -> QuantizeError {
+    QuantizeError::Factor { layer: layer.to_string(), channel, factor }
+}
+
+/// Weights, biases and multipliers, an output channel a row; `scales` holds the
+/// grid of each channel's output, `bias_shift` is added to every bias.
+pub(super) fn lower_rows(
+    layer: &Layer,
+    bias_shift: f64,
+    input: Grid,
+    scales: &[f64],
+    output: IntOutput,
+    options: &QuantizeOptions,
+) -> Result<IntLayer, QuantizeError> {
+    for (what, value) in [("inputs", layer.input_len()), ("outputs", layer.output_len())] {
+        if value > usize::from(u16::MAX) {
+            let what = format!("number of {what} of layer `{}`", layer.name);
+            return Err(QuantizeError::TooLarge { what, value });
+        }
+    }
+    let bits = options.weight_bits.of(&layer.name);
+    let (op, matrices) = match (&layer.op, layer.op.bias()) {
+        (op, Some(bias)) => {
+            let rows = Rows {
+                layer,
+                values: op.weight(),
+                bias: bias.iter().map(|&bias| f64::from(bias) + bias_shift).collect(),
+                input,
+                scales,
+                rounding: options.rounding,
+                bits,
+            };
+            match op {
+                Op::FullyConnected { weight, .. } => {
+                    let (outputs, inputs) = weight.dim();
+                    (IntOp::FullyConnected { inputs, outputs }, vec![rows.matrix()?])
+                }
+                Op::Convolution { geometry, .. } => {
+                    (IntOp::Convolution(*geometry), vec![rows.matrix()?])
+                }
+                Op::DepthwiseConvolution { geometry, .. } => {
+                    (IntOp::DepthwiseConvolution(*geometry), vec![rows.matrix()?])
+                }
+                Op::TransposedConvolution { geometry, .. } => {
+                    let split = |weights: &[i8]| {
+                        let channels = geometry.input.channels;
+                        transposed_phases(weights, geometry.kernel, channels, geometry.stride)
+                    };
+                    (IntOp::TransposedConvolution(*geometry), rows.split(split)?)
+                }
+                Op::MaxPool(_) | Op::AveragePool(_) => unreachable!("a pool has no bias"),
+            }
+        }
+        (Op::MaxPool(geometry), None) => (IntOp::MaxPool(*geometry), Vec::new()),
+        (op, None) => {
+            let geometry = op.geometry().copied();
+            (IntOp::AveragePool(geometry.unwrap_or_else(|| unreachable!("pools"))), Vec::new())
+        }
+    };
+    let name = layer.name.clone();
+    Ok(IntLayer { name, op, bits, matrices, input_zero_point: input.zero_point, output })
+}
+
+/// The rows of a layer, still real.
+struct Rows<'a> {
+    layer: &'a Layer,
+    /// `[output channel][...]`.
+    values: &'a [f32],
+    bias: Vec<f64>,
+    input: Grid,
+    scales: &'a [f64],
+    rounding: Rounding,
+    bits: u8,
+}
+
+impl Rows<'_> {
+    /// All rows as one matrix.
+    fn matrix(&self) -> Result<IntMatrix, QuantizeError> {
+        let one = self.split(|weights| vec![weights.to_vec()])?;
+        Ok(one.into_iter().next().unwrap_or_default())
+    }
+
+    /// Quantizes every row and distributes it over the matrices that `split` makes of all of them.
+    fn split(
+        &self,
+        split: impl Fn(&[i8]) -> Vec<Vec<i8>>,
+    ) -> Result<Vec<IntMatrix>, QuantizeError> {
+        let outputs = self.bias.len();
+        let len = self.values.len().checked_div(outputs).unwrap_or(0);
+        let mut weights = Vec::with_capacity(self.values.len());
+        let mut row_scales = Vec::with_capacity(outputs);
+        for (row, &bias) in self.values.chunks_exact(len.max(1)).zip(&self.bias) {
+            let scale = self.row_scale(row, bias);
+            let (least, most) = if self.bits == 4 { (-8.0, 7.0) } else { (-127.0, 127.0) };
+            let quantized =
+                row.iter().map(|&w| (f64::from(w) / scale).round().clamp(least, most) as i8);
+            weights.extend(quantized);
+            row_scales.push(scale);
+        }
+        split(&weights).into_iter().map(|weights| self.finish(weights, &row_scales)).collect()
+    }
+
+    /// The real value of a row's unit.
+    fn row_scale(&self, row: &[f32], bias: f64) -> f64 {
+        let largest = f64::from(row.iter().fold(0f32, |max, w| max.max(w.abs())));
+        // A row of tiny weights must not blow its bias beyond 30 bits.
+        let floor = bias.abs() / (self.input.scale * f64::from(1 << 29));
+        if self.bits != 4 {
+            return (largest / INT8_REACH).max(floor).max(1e-30);
+        }
+        // With 16 steps, clipping a few large weights often costs less than coarse steps.
+        let error = |scale: f64| -> f64 {
+            let step = |w: f64| (w / scale).round().clamp(-8.0, 7.0) * scale - w;
+            row.iter().map(|&w| step(w.into()).powi(2)).sum()
+        };
+        (INT4_CLIPS / 3..=INT4_CLIPS)
+            .map(|clip| largest / INT4_REACH * f64::from(clip) / f64::from(INT4_CLIPS))
+            .map(|scale| scale.max(floor).max(1e-30))
+            .min_by(|a, b| error(*a).total_cmp(&error(*b)))
+            .unwrap_or(1e-30)
+    }
+
+    /// Folds the input's zero point, finds the multipliers, proves the sums.
+    fn finish(&self, weights: Vec<i8>, row_scales: &[f64]) -> Result<IntMatrix, QuantizeError> {
+        let name = &self.layer.name;
+        let inputs = weights.len().checked_div(row_scales.len()).unwrap_or(0);
+        let mut matrix = IntMatrix { inputs, weights, bias: Vec::new(), multiplier: Vec::new() };
+        for (channel, (&row_scale, &bias)) in row_scales.iter().zip(&self.bias).enumerate() {
+            let row = matrix.weights.get(channel * inputs..(channel + 1) * inputs).unwrap_or(&[]);
+            let sum: i64 = row.iter().map(|&w| i64::from(w)).sum();
+            let real = (bias / (self.input.scale * row_scale)).round() as i64;
+            let folded = real - i64::from(self.input.zero_point) * sum;
+            let scale = self.scales.get(channel).copied().unwrap_or(1.0);
+            let factor = self.input.scale * row_scale / scale;
+            let multiplier = Multiplier::from_factor(factor)
+                .ok_or_else(|| factor_error(name, channel, factor))?;
+            let bound = folded.unsigned_abs() + inputs as u64 * 128 * 128;
+            let double = self.rounding == Rounding::Double;
+            let headroom = if double { multiplier.shift.max(0) } else { 0 };
+            let limit = i32::MAX as u64 >> headroom;
+            if bound > limit {
+                return Err(QuantizeError::Overflow { layer: name.clone(), bound, limit });
+            }
+            matrix.bias.push(folded as i32);
+            matrix.multiplier.push(multiplier);
+        }
+        Ok(matrix)
+    }
+}
