@@ -2,6 +2,7 @@
 
 pub mod exp;
 pub mod gaussian;
+pub mod log2;
 pub mod requantize;
 pub mod tables;
 pub mod wide;

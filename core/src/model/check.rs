@@ -1,15 +1,16 @@
 //! The one gate: a blob is checked here, completely, and nowhere else.
 
 use super::Model;
+use super::check_frontend;
 use super::error::ModelError;
 use super::layer::{LayerView, Output, array};
 use super::packing::{Matrix, RowNumbers};
 use super::plan::{ArenaPlan, Step};
 use super::wire::{
-    Description, HEADER_LEN, Header, Latent, LayerRecord, Likelihood, MAGIC, VERSION, checksum,
-    flags, output, packing,
+    Description, Extension, HEADER_LEN, Header, Latent, LayerRecord, Likelihood, MAGIC, VERSION,
+    checksum, flags, output, packing,
 };
-use crate::arena::ALIGNMENT;
+use crate::arena::{ALIGNMENT, align_up};
 use crate::fixed::Rounding;
 use crate::score::ScoreKind;
 
@@ -17,13 +18,15 @@ use crate::score::ScoreKind;
 const MAX_PRODUCT: u64 = 128 * 128;
 
 pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, ModelError> {
-    let (description, payload) = open(blob)?;
+    let (description, extension, payload) = open(blob)?;
     let layers = bytemuck::try_cast_slice::<u8, LayerRecord>(
         description.layers.of(payload).ok_or(ModelError::Section)?,
     )
     .map_err(|_| ModelError::Section)?;
-    let mut model = Model { description, layers, payload, plan: ArenaPlan::default() };
-    check_frontend(&model)?;
+    let mut model =
+        Model { description, extension, layers, payload, features: 0, plan: ArenaPlan::default() };
+    check_frontend::check(&model)?;
+    model.features = model.frontend().feature_len();
     check_score(&model)?;
     model.plan = check_layers(&model)?;
     if model.plan.len != model.description.arena_len as usize {
@@ -35,8 +38,8 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, ModelError> {
     Ok(model)
 }
 
-/// Header and description; the payload is what lies behind them.
-fn open(blob: &[u8]) -> Result<(Description<'_>, &[u8]), ModelError> {
+/// Header, description and extension; the payload is what lies behind them.
+fn open(blob: &[u8]) -> Result<(Description<'_>, Extension, &[u8]), ModelError> {
     if !blob.as_ptr().addr().is_multiple_of(ALIGNMENT) && !blob.is_empty() {
         return Err(ModelError::Misaligned);
     }
@@ -47,7 +50,7 @@ fn open(blob: &[u8]) -> Result<(Description<'_>, &[u8]), ModelError> {
     if header.magic != MAGIC {
         return Err(ModelError::BadMagic);
     }
-    if header.version != VERSION {
+    if !(1..=VERSION).contains(&header.version) {
         return Err(ModelError::UnsupportedVersion { found: header.version });
     }
     if header.total_len as usize != blob.len() {
@@ -65,30 +68,15 @@ fn open(blob: &[u8]) -> Result<(Description<'_>, &[u8]), ModelError> {
     let description = blob.get(HEADER_LEN..end).ok_or(ModelError::Description)?;
     let (description, rest) = postcard::take_from_bytes::<Description<'_>>(description)
         .map_err(|_| ModelError::Description)?;
+    let (extension, rest) = match header.version {
+        1 => (Extension::default(), rest),
+        _ => postcard::take_from_bytes(rest).map_err(|_| ModelError::Description)?,
+    };
     if !rest.is_empty() {
         return Err(ModelError::Description);
     }
     let start = end.checked_next_multiple_of(ALIGNMENT).ok_or(ModelError::Section)?;
-    Ok((description, blob.get(start..).ok_or(ModelError::Section)?))
-}
-
-fn check_frontend(model: &Model<'_>) -> Result<(), ModelError> {
-    let wire = &model.description.frontend;
-    let channels = usize::from(wire.channels);
-    let offsets: &[i32] = array(model.payload, wire.offset, channels).ok_or(ModelError::Section)?;
-    let multipliers = array(model.payload, wire.multiplier, channels).ok_or(ModelError::Section)?;
-    let shifts = array(model.payload, wire.shift, channels).ok_or(ModelError::Section)?;
-    array::<u32>(model.payload, wire.lsb, channels).ok_or(ModelError::Section)?;
-    let sizes = [wire.window_len, wire.hop, wire.channels];
-    if sizes.contains(&0) || model.input_len() > usize::from(u16::MAX) {
-        return Err(ModelError::Frontend);
-    }
-    // v = T x - sum(x) - offset must fit i32.
-    let gain = if wire.remove_mean { u64::from(wire.window_len) * 2 } else { 1 };
-    let fits = |offset: &i32| gain * 32_768 + u64::from(offset.unsigned_abs()) <= i32::MAX as u64;
-    let numbers =
-        multipliers.iter().zip(shifts).all(|(&multiplier, &shift)| valid_scale(multiplier, shift));
-    if numbers && offsets.iter().all(fits) { Ok(()) } else { Err(ModelError::Frontend) }
+    Ok((description, extension, blob.get(start..).ok_or(ModelError::Section)?))
 }
 
 fn check_score(model: &Model<'_>) -> Result<(), ModelError> {
@@ -126,7 +114,9 @@ fn check_layers(model: &Model<'_>) -> Result<ArenaPlan, ModelError> {
     let latent = usize::from(description.latent.len);
     let head = if description.latent.has_logvar { latent.saturating_mul(2) } else { latent };
 
-    let mut plan = ArenaPlan::default();
+    // The front-end's scratch and the layers' share the work area.
+    let mut plan =
+        ArenaPlan { work: align_up(model.frontend().scratch_len()), ..ArenaPlan::default() };
     let mut expected_input = model.input_len();
     for (index, record) in (0..count).zip(model.layers) {
         if record.reserved1 != 0 || record.flags & !flags::RIGHT_SHIFTS != 0 {
@@ -210,7 +200,7 @@ fn check_rows(matrix: &Matrix<'_>, rounding: Rounding, index: u16) -> Result<(),
     Ok(())
 }
 
-fn valid_scale(multiplier: i32, shift: i8) -> bool {
+pub(super) fn valid_scale(multiplier: i32, shift: i8) -> bool {
     (multiplier == 0 || multiplier >= 1 << 30) && (-31..=15).contains(&shift)
 }
 

@@ -26,7 +26,8 @@ pub enum ModelError {
     },
     /// The description is not what the format says. Cure: write the blob again.
     Description,
-    /// A front-end setting is out of range. Cure: write the blob again.
+    /// A front-end setting is out of range, or asks for what this build leaves out (feature
+    /// `spectrum`). Cure: write the blob again, or build with the feature.
     Frontend,
     /// A number of a layer is out of its range: multiplier, shift, clamp or zero point.
     LayerNumbers {
@@ -86,7 +87,7 @@ impl fmt::Display for ModelError {
             }
             Self::Description => f.write_str("blob description is malformed; write the blob again"),
             Self::Frontend => {
-                f.write_str("front-end settings are out of range; write the blob again")
+                f.write_str("front-end settings are out of range or need the feature `spectrum`; write the blob again")
             }
             Self::LayerNumbers { layer } => {
                 write!(f, "layer {layer}: multiplier, shift, clamp or zero point out of range")
@@ -111,7 +112,7 @@ impl fmt::Display for ModelError {
             Self::UnsupportedVersion { found } => {
                 write!(
                     f,
-                    "blob format version {found} is not supported (this version reads {})",
+                    "blob format version {found} is not supported (this version reads 1 to {})",
                     super::wire::VERSION
                 )
             }

@@ -1,6 +1,7 @@
 //! A validated model, borrowed from its blob.
 
 mod check;
+mod check_frontend;
 mod error;
 mod geometry;
 mod layer;
@@ -18,7 +19,7 @@ pub use plan::{ArenaPlan, Step};
 use crate::fixed::Rounding;
 use crate::frontend::Frontend;
 use crate::score::{Score, ScoreKind};
-use wire::{Calibration, Description, LayerRecord, Likelihood, Provenance};
+use wire::{Calibration, Description, Extension, LayerRecord, Likelihood, Provenance};
 
 /// A model that [`parse`](Self::parse) has proven sound. It borrows everything
 /// from the blob, which may stay in flash; a few hundred bytes of RAM.
@@ -30,8 +31,11 @@ use wire::{Calibration, Description, LayerRecord, Likelihood, Provenance};
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
     description: Description<'a>,
+    extension: Extension,
     layers: &'a [LayerRecord],
     payload: &'a [u8],
+    /// [`Frontend::feature_len`].
+    features: usize,
     plan: ArenaPlan,
 }
 
@@ -63,6 +67,11 @@ impl<'a> Model<'a> {
         &self.description
     }
 
+    /// What version 2 of the format added; empty for a version 1 blob.
+    pub fn extension(&self) -> &Extension {
+        &self.extension
+    }
+
     /// Bytes of arena a [`Vae`](crate::Vae) of this model needs.
     pub fn arena_len(&self) -> usize {
         self.plan.len
@@ -73,10 +82,15 @@ impl<'a> Model<'a> {
         self.plan
     }
 
-    /// Features a window: `window_len * channels`.
+    /// Features a window: what the encoder reads and the decoder gives back.
     pub fn input_len(&self) -> usize {
-        usize::from(self.description.frontend.window_len)
-            * usize::from(self.description.frontend.channels)
+        self.features
+    }
+
+    /// Raw samples a window: `window_len * channels`.
+    pub fn window_samples(&self) -> usize {
+        let wire = &self.description.frontend;
+        usize::from(wire.window_len) * usize::from(wire.channels)
     }
 
     /// Latent dimensions.
@@ -118,17 +132,24 @@ impl<'a> Model<'a> {
     /// The front-end.
     pub fn frontend(&self) -> Frontend<'a> {
         let wire = &self.description.frontend;
-        let channels = usize::from(wire.channels);
-        Frontend {
+        let mut frontend = Frontend {
             window_len: wire.window_len.into(),
             hop: wire.hop.into(),
-            channels,
+            channels: wire.channels.into(),
             remove_mean: wire.remove_mean,
             zero_point: wire.zero_point,
-            offset: layer::array(self.payload, wire.offset, channels).unwrap_or(&[]),
-            multiplier: layer::array(self.payload, wire.multiplier, channels).unwrap_or(&[]),
-            shift: layer::array(self.payload, wire.shift, channels).unwrap_or(&[]),
-        }
+            decimation: check_frontend::decimation(&self.extension, self.payload).unwrap_or(None),
+            #[cfg(feature = "spectrum")]
+            spectrum: check_frontend::spectrum(&self.extension, self.payload).unwrap_or(None),
+            offset: &[],
+            multiplier: &[],
+            shift: &[],
+        };
+        let groups = frontend.groups();
+        frontend.offset = layer::array(self.payload, wire.offset, groups).unwrap_or(&[]);
+        frontend.multiplier = layer::array(self.payload, wire.multiplier, groups).unwrap_or(&[]);
+        frontend.shift = layer::array(self.payload, wire.shift, groups).unwrap_or(&[]);
+        frontend
     }
 
     /// Real value of one raw count, a channel, as IEEE-754 bits: for the host

@@ -7,12 +7,13 @@ use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 use crate::fixed::{Rounding, wide::Factor};
+use crate::frontend::Taper;
 use crate::score::ScoreKind;
 
 /// First four bytes of every blob.
 pub const MAGIC: [u8; 4] = *b"PVAE";
-/// The format version this crate reads and the host writes.
-pub const VERSION: u16 = 1;
+/// The newest format version; 1 is read as well.
+pub const VERSION: u16 = 2;
 /// Bytes of the fixed header.
 pub const HEADER_LEN: usize = 32;
 
@@ -32,7 +33,7 @@ pub fn checksum(blob: &[u8]) -> u32 {
 pub struct Header {
     /// [`MAGIC`].
     pub magic: [u8; 4],
-    /// [`VERSION`].
+    /// 1, or [`VERSION`] where an [`Extension`] follows the description.
     pub version: u16,
     /// Zero.
     pub reserved: u16,
@@ -195,6 +196,48 @@ pub struct Description<'a> {
     pub arena_len: u32,
 }
 
+/// What version 2 added, behind the description; postcard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extension {
+    /// Thins the samples.
+    pub decimation: Option<Decimation>,
+    /// Features are bands of a spectrum.
+    pub spectrum: Option<Spectrum>,
+}
+
+/// A filter that thins the samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decimation {
+    /// One of so many samples is kept, at least 2.
+    pub factor: u16,
+    /// Taps of the filter.
+    pub taps: u16,
+    /// Offset of the int16 coefficients, Q15.
+    pub coefficients: u32,
+}
+
+/// Settings of a spectrum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spectrum {
+    /// log2 of the samples a frame, `6..=11`.
+    pub log2_len: u8,
+    /// Frames a window.
+    pub stack: u16,
+    /// Samples, after decimation, from one frame's start to the next one's.
+    pub frame_hop: u16,
+    /// What each frame is multiplied by.
+    pub taper: Taper,
+    /// Bands of a frame.
+    pub bands: u16,
+    /// Offset of the u16 edges: `bands + 1`, or `bands + 2` of triangles.
+    pub edges: u32,
+    /// Offset of the u16 shares of the rising triangle, one a bin from the first edge to
+    /// the last; `None` where bands are sums.
+    pub triangles: Option<u32>,
+    /// Least logarithm, Q16.
+    pub floor: i32,
+}
+
 /// Where a model came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance<'a> {
@@ -219,11 +262,11 @@ pub struct Frontend {
     pub remove_mean: bool,
     /// Real values of one raw count, IEEE-754 bits, one a channel; for the host and people.
     pub lsb: u32,
-    /// int32 offsets, one a channel: in raw counts (times `window_len` with `remove_mean`).
+    /// int32 offsets, one a group of features ([`Frontend::groups`](crate::frontend::Frontend::groups)).
     pub offset: u32,
-    /// int32 multipliers, one a channel.
+    /// int32 multipliers, one a group.
     pub multiplier: u32,
-    /// int8 shifts, one a channel.
+    /// int8 shifts, one a group.
     pub shift: u32,
     /// Zero point of the features.
     pub zero_point: i8,

@@ -52,7 +52,7 @@ impl<'m, 'a> Detector<'m, 'a> {
         arena: &'m mut [u8],
         ring: &'m mut [i16],
     ) -> Result<Self, VaeError> {
-        let (needed, got) = (model.input_len(), ring.len());
+        let (needed, got) = (model.window_samples(), ring.len());
         let ring = ring.get_mut(..needed).ok_or(VaeError::RingTooSmall { needed, got })?;
         Ok(Self {
             vae: Vae::new(model, arena)?,

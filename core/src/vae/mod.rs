@@ -109,16 +109,22 @@ impl<'m, 'a> Vae<'m, 'a> {
     /// # Errors
     /// [`VaeError::InputLength`]; the features are then unchanged.
     pub fn load_ring(&mut self, older: &[i16], newer: &[i16]) -> Result<(), VaeError> {
-        let (needed, got) = (self.model.input_len(), older.len() + newer.len());
+        let (needed, got) = (self.model.window_samples(), older.len() + newer.len());
         if needed != got {
             return Err(VaeError::InputLength { needed, got });
         }
-        let frontend = self.model.frontend();
-        frontend.features(older, newer, self.features_mut());
+        let plan = self.model.plan();
+        let features_len = self.model.input_len();
+        if let Some((features, rest)) = self.arena.split_at_mut_checked(plan.features)
+            && let (Some(features), Some(work)) =
+                (features.get_mut(..features_len), rest.get_mut(plan.head..))
+        {
+            self.model.frontend().features(older, newer, work, network::signed_mut(features));
+        }
         Ok(())
     }
 
-    /// The int8 features, `[window_len * channels]`.
+    /// The int8 features, `[input_len]`.
     pub fn features(&self) -> &[i8] {
         network::signed(self.arena.get(..self.model.input_len()).unwrap_or(&[]))
     }

@@ -37,7 +37,7 @@ impl<E> From<VaeError> for RunError<E> {
 /// `hash=… windows=… alarms=…`.
 ///
 /// `arena` takes [`Model::arena_len`] bytes at a 16-byte boundary, `window`
-/// [`Model::input_len`] samples.
+/// [`Model::window_samples`] samples.
 ///
 /// # Errors
 /// [`RunError`]; it is logged as well.

@@ -40,7 +40,7 @@ pub fn open(blob: &[u8]) -> Result<Model<'_>, ModelError> {
         model.name(),
         blob.len(),
         model.arena_len(),
-        model.input_len(),
+        model.window_samples(),
         picovae_core::kernels::BACKEND,
     );
     match model.threshold() {

@@ -13,7 +13,7 @@ pub struct Watch<'m, 'a> {
 }
 
 impl<'m, 'a> Watch<'m, 'a> {
-    /// Joins a model, its arena, and a ring of [`Model::input_len`] samples.
+    /// Joins a model, its arena, and a ring of [`Model::window_samples`] samples.
     ///
     /// # Errors
     /// Those of [`Detector::new`]; they are logged as well.

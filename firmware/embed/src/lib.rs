@@ -48,7 +48,7 @@ fn try_model(default: &str) -> Result<(), String> {
     let words = aligned(&blob);
     let model = Model::parse(&bytemuck::cast_slice(&words)[..blob.len()])
         .map_err(|error| format!("{}: {error}", blob_path.display()))?;
-    let input_len = model.input_len();
+    let input_len = model.window_samples();
 
     let windows = match variable(WINDOWS_VARIABLE) {
         Some(path) => {

@@ -265,7 +265,7 @@ fn bytes(
     blob[start..start + payload.0.len()].copy_from_slice(&payload.0);
     let mut header = Header {
         magic: wire::MAGIC,
-        version: wire::VERSION,
+        version: 1,
         reserved: 0,
         total_len: total as u32,
         crc32: 0,

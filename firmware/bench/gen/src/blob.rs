@@ -140,7 +140,7 @@ pub fn write(net: &Net, packing: u8) -> Vec<u8> {
     blob.extend(&payload.0);
     let mut header = Header {
         magic: wire::MAGIC,
-        version: wire::VERSION,
+        version: 1,
         reserved: 0,
         total_len: blob.len() as u32,
         crc32: 0,
