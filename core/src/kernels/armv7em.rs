@@ -29,6 +29,17 @@ unsafe extern "C" {
         out_end: *mut u8,
         out: *mut u8,
     );
+    /// The same over groups of blocks.
+    pub(super) fn picovae_layer_sparse(
+        input: *const i8,
+        scratch: *mut u8,
+        len: usize,
+        weights: *const u8,
+        end: unsafe extern "C" fn(),
+        offset: i32,
+        out_end: *mut u8,
+        out: *mut u8,
+    );
 }
 
 /// The one loop for all lengths.
@@ -170,6 +181,99 @@ picovae_end_\name:
     pop     {{r4-r11, pc}}
     .endm
 
+    @ Sixteen columns: widened behind two words, 128 times their sum (negative) and their pairs' products.
+    .macro PICOVAE_PAIR_WIDEN_BLOCK
+    add     r1, #8
+    mov     r9, #0
+    mov     r12, #0
+    .rept 2
+    ldr     r4, [r0], #4
+    ldr     r6, [r0], #4
+    sxtb16  r5, r4, ror #8
+    sxtb16  r4, r4
+    sxtb16  r7, r6, ror #8
+    sxtb16  r6, r6
+    sadd16  r4, r4, r4
+    sadd16  r5, r5, r5
+    sadd16  r6, r6, r6
+    sadd16  r7, r7, r7
+    stm     r1!, {{r4-r7}}
+    smlad   r12, r4, r5, r12
+    smlad   r12, r6, r7, r12
+    sadd16  r4, r4, r5
+    sadd16  r6, r6, r7
+    sadd16  r4, r4, r6
+    smlad   r9, r4, r10, r9
+    .endr
+    lsl     r9, r9, #7
+    strd    r9, r12, [r1, #-40]
+    .endm
+
+    @ Frame as below, with nothing in excess at a group's start: each block adds its own.
+    .section .text.picovae_layer, "ax", %progbits
+    .p2align 2
+    .global picovae_layer_sparse
+    .type picovae_layer_sparse, %function
+    .thumb_func
+picovae_layer_sparse:
+    push    {{r4-r11, lr}}
+    mov     r8, r3
+    mov     r3, r1
+    mov     r10, #-1
+    mov     r11, sp
+31:
+    cmp     r2, #16
+    blt     32f
+    PICOVAE_PAIR_WIDEN_BLOCK
+    subs    r2, #16
+    b       31b
+32:
+    cmp     r2, #0
+    beq     34f
+    @ The last columns with zeros behind them, from the stack.
+    movs    r4, #0
+    movs    r5, #0
+    movs    r6, #0
+    movs    r7, #0
+    push    {{r4-r7}}
+33:
+    subs    r2, #1
+    ldrb    r4, [r0, r2]
+    strb    r4, [sp, r2]
+    bne     33b
+    mov     r0, sp
+    movs    r2, #16
+    b       31b
+34:
+    mov     sp, r11
+    movs    r0, #0
+    movs    r1, #0
+    mov     r2, r3
+    adr.w   r4, 35f + 1
+    ldr     lr, [sp, #48]
+    push    {{r0-r4}}
+    b       1f
+    .p2align 2
+35:
+    ldr     r12, [r8], #4
+    cmp     r12, #0
+    blt     37f
+36:
+    add     r12, r12, r9
+    ldm     r12!, {{r10, r11}}
+    add     r0, r0, r10
+    add     r2, r2, r10
+    sub     r1, r1, r11
+    sub     r3, r3, r11
+    .rept 4
+    PICOVAE_PAIR_STEP
+    .endr
+    ldr     r12, [r8], #4
+    cmp     r12, #0
+    bge     36b
+37:
+    ldr     pc, [sp, #56]
+
     @ Frame: 0 excess, 4 products, 8 activations, 12 their end, 16 entry of the loop,
     @ 20 saved registers, 56 end routine, 60 offset, 64 out_end, 68 out.
     .section .text.picovae_layer, "ax", %progbits
@@ -232,6 +336,7 @@ picovae_end_raw:
     .text
     .purgem PICOVAE_PAIR_WIDEN
     .purgem PICOVAE_PAIR_WIDEN_WORD
+    .purgem PICOVAE_PAIR_WIDEN_BLOCK
     .purgem PICOVAE_PAIR_STEP
     .purgem PICOVAE_PAIR_ROW
     .purgem PICOVAE_PAIR_EPILOGUE

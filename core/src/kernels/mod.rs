@@ -4,6 +4,7 @@
 //! |---|---|---|---|---|---|---|
 //! | fully connected | any packing | `REVERSED` | `CHAIN` | `PAIR` | `INTERLEAVED` | row-major |
 //! | fully connected, 4-bit weights (`NIBBLES`) | yes | portable | portable | yes | portable | portable |
+//! | the same without pruned blocks (`SPARSE`) | yes | `REVERSED` | `CHAIN` | `PAIR` | `INTERLEAVED` | portable |
 //! | convolution, transposed convolution (1-D, 2-D) | any packing | as above | as above | as above | as above | as above |
 //! | depthwise convolution, max pool, average pool | yes | portable | portable | portable | portable | portable |
 //!
@@ -49,6 +50,7 @@ use packed as path;
 use crate::arena::align_up;
 use crate::fixed::Rounding;
 use crate::fixed::requantize::{requantize, saturate_i16};
+use crate::model::blocks::{BLOCK, is_sparse};
 use crate::model::{LayerView, Matrix, Operator, Output};
 
 /// Name of the backend in this build.
@@ -104,17 +106,21 @@ impl Element for i16 {
     }
 }
 
-/// Scratch bytes any backend may use for `layer`: the input widened to 16 bits.
+/// Scratch bytes any backend may use for `layer`: the input widened to 16 bits, and for sparse
+/// matrices two words for each block of it.
 ///
 /// It is the same on every target, so that the blob's arena length is.
 #[inline]
 pub fn scratch_len(layer: &LayerView<'_>) -> usize {
+    let wide = |inputs: usize, packing: u8| {
+        if is_sparse(packing) { inputs.div_ceil(BLOCK) * 40 } else { inputs.saturating_mul(2) }
+    };
     // A window gathered as int8, and widened.
-    let window = |inputs: usize| align_up(inputs).saturating_add(inputs.saturating_mul(2));
+    let window = |inputs: usize, packing| align_up(inputs).saturating_add(wide(inputs, packing));
     match &layer.operator {
-        Operator::FullyConnected(matrix) => matrix.inputs().saturating_mul(2),
-        Operator::Convolution(_, matrix) => window(matrix.inputs()),
-        Operator::TransposedConvolution(phases) => window(phases.max_inputs()),
+        Operator::FullyConnected(matrix) => wide(matrix.inputs(), matrix.packing()),
+        Operator::Convolution(_, matrix) => window(matrix.inputs(), matrix.packing()),
+        Operator::TransposedConvolution(phases) => window(phases.max_inputs(), phases.packing()),
         _ => 0,
     }
 }

@@ -25,6 +25,17 @@ unsafe extern "C" {
         out_end: *mut u8,
         out: *mut u8,
     );
+    /// The same over groups of blocks.
+    pub(super) fn picovae_layer_sparse(
+        input: *const i8,
+        scratch: *mut u8,
+        len: usize,
+        weights: *const u8,
+        end: unsafe extern "C" fn(),
+        offset: i32,
+        out_end: *mut u8,
+        out: *mut u8,
+    );
 }
 
 /// The one loop for all lengths.
@@ -52,7 +63,8 @@ global_asm!(
 
     .macro PICOVAE_MVE_LEAVE
     cmp     r3, r12
-    bne     1b
+    it      ne
+    bxne    r11
     pop     {{r4-r11, pc}}
     .endm
 
@@ -94,6 +106,9 @@ picovae_layer:
     ldrd    r0, r1, [sp, #36]
     ldrd    r12, r3, [sp, #44]
     asrs    r1, r1, #1
+    adr     r11, 1f
+    adds    r11, r11, #1
+    .p2align 2
 1:
     ldm     r9!, {{r4, r6, r8, r10}}
     mov     r7, r5
@@ -109,6 +124,55 @@ picovae_layer:
     vldrb.u8 q2, [r9], #16
     vmladava.s8 r10, q0, q2
     letp    lr, 2b
+    bx      r0
+
+    @ Blocks of sixteen columns, each behind the offset of its activations.
+    .p2align 2
+    .global picovae_layer_sparse
+    .type picovae_layer_sparse, %function
+    .thumb_func
+picovae_layer_sparse:
+    push    {{r4-r11, lr}}
+    mov     r5, r0
+    mov     r9, r3
+    ands    r4, r2, #15
+    beq     3f
+    @ Columns that fill no block: a copy, with zeros behind them.
+    mov     r5, r1
+    subs    r4, r2, r4
+    adds    r4, r4, r1
+    vmov.i32 q0, #0
+    vstrb.8 q0, [r4]
+    dlstp.8 lr, r2
+2:
+    vldrb.u8 q0, [r0], #16
+    vstrb.8 q0, [r1], #16
+    letp    lr, 2b
+3:
+    ldrd    r0, r1, [sp, #36]
+    ldrd    r12, r3, [sp, #44]
+    asrs    r1, r1, #1
+    adr     r11, 1f
+    adds    r11, r11, #1
+    .p2align 2
+1:
+    ldm     r9!, {{r4, r6, r8, r10}}
+    ldr     lr, [r9], #4
+    wls     lr, lr, 3f
+2:
+    ldr     r7, [r9], #4
+    vldrb.u8 q1, [r9], #16
+    add     r7, r7, r5
+    vldrb.u8 q0, [r7]
+    vmladava.s8 r4, q0, q1
+    vldrb.u8 q2, [r9], #16
+    vmladava.s8 r6, q0, q2
+    vldrb.u8 q1, [r9], #16
+    vmladava.s8 r8, q0, q1
+    vldrb.u8 q2, [r9], #16
+    vmladava.s8 r10, q0, q2
+    le      lr, 2b
+3:
     bx      r0
 
     PICOVAE_MVE_END int8_double, vqrdmulh.s32, double, 8

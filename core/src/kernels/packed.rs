@@ -7,14 +7,15 @@
 use core::marker::PhantomData;
 
 pub(super) use super::backend::is_readable;
-use super::backend::{PACKING, layer, scratch_bytes};
+use super::backend::{PACKING, layer, picovae_layer_sparse, scratch_bytes};
 #[cfg(any(kernels = "armv6m", kernels = "armv7m"))]
 use super::strips;
 use super::windows::Windows;
 use super::{Element, OutputBuffer, finish, write};
 use crate::fixed::Rounding;
+use crate::model::blocks::{BLOCK, stride, table_len};
 use crate::model::packing::GROUP;
-use crate::model::wire::flags;
+use crate::model::wire::{flags, packing};
 use crate::model::{Matrix, Output};
 
 /// An address the row loop jumps to with four sums; never called from Rust.
@@ -48,6 +49,9 @@ unsafe extern "C" {
     fn picovae_end_raw();
 }
 
+/// The same with pruned blocks left out.
+const SPARSE: u8 = PACKING | packing::SPARSE;
+
 /// Rows whose sums the general way holds at a time.
 const CHUNK: usize = 8 * GROUP;
 
@@ -78,11 +82,14 @@ pub(super) fn prepare<'p, T: Element>(
     scratch: &'p mut [u8],
 ) -> Option<Prepared<'p, T>> {
     let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
-    let usable = matrix.packing() == PACKING
-        && scratch.len() >= scratch_bytes(inputs)
-        && scratch.as_ptr().addr().is_multiple_of(4)
-        && inputs != 0;
-    if !usable {
+    let (layer, needed, table): (Layer, _, _) = match matrix.packing() {
+        PACKING => (layer(inputs, scratch.len()), scratch_bytes(inputs), 0),
+        SPARSE => {
+            (picovae_layer_sparse, inputs.div_ceil(BLOCK) * stride(PACKING), table_len(outputs))
+        }
+        _ => return None,
+    };
+    if scratch.len() < needed || !scratch.as_ptr().addr().is_multiple_of(4) || inputs == 0 {
         return None;
     }
     let double = rounding == Rounding::Double;
@@ -101,9 +108,9 @@ pub(super) fn prepare<'p, T: Element>(
         _ => return None,
     };
     Some(Prepared {
-        layer: layer(inputs, scratch.len()),
+        layer,
         short: matrix.flags() & flags::RIGHT_SHIFTS != 0 && outputs.is_multiple_of(GROUP),
-        weights: matrix.weights().as_ptr(),
+        weights: matrix.weights().as_ptr().wrapping_add(table),
         matrix,
         output,
         rounding,
@@ -125,7 +132,15 @@ impl<T: Element> Prepared<'_, T> {
         }
         if !self.short {
             let out = &mut T::buffer(out);
-            return in_parts(self.matrix, self.output, self.rounding, input, self.scratch, out);
+            return in_parts(
+                self.matrix,
+                self.layer,
+                self.output,
+                self.rounding,
+                input,
+                self.scratch,
+                out,
+            );
         }
         let start: *mut T = out.as_mut_ptr();
         // SAFETY: `input` has `inputs` bytes; `prepare` found `scratch` long enough for this `layer` and aligned;
@@ -155,15 +170,17 @@ impl<T: Element> Prepared<'_, T> {
     #[cfg(any(kernels = "armv6m", kernels = "armv7m"))]
     pub(super) fn strip(&mut self, windows: &Windows, input: &[i8], out: &mut [T]) -> bool {
         match T::buffer(out) {
-            OutputBuffer::Int8(out) if self.short => strips::run(
-                self.matrix,
-                self.output,
-                self.rounding,
-                windows,
-                input,
-                self.scratch,
-                out,
-            ),
+            OutputBuffer::Int8(out) if self.short && self.matrix.packing() == PACKING => {
+                strips::run(
+                    self.matrix,
+                    self.output,
+                    self.rounding,
+                    windows,
+                    input,
+                    self.scratch,
+                    out,
+                )
+            }
             _ => false,
         }
     }
@@ -204,6 +221,7 @@ pub(super) fn product<T: Element>(
 #[inline(never)]
 fn in_parts(
     matrix: &Matrix<'_>,
+    layer: Layer,
     output: &Output<'_>,
     rounding: Rounding,
     input: &[i8],
@@ -212,15 +230,15 @@ fn in_parts(
 ) {
     let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
     let groups = outputs.div_ceil(GROUP);
-    let group_len = matrix.weights().len() / groups.max(1);
     for first in (0..outputs).step_by(CHUNK) {
         let mut sums = [0i32; CHUNK];
         let rows = (groups * GROUP - first).min(CHUNK);
         let start: *mut u8 = sums.as_mut_ptr().cast();
-        let weights = matrix.weights().as_ptr().wrapping_add(first / GROUP * group_len);
+        let Some(at) = matrix.group_start(first / GROUP) else { return };
+        let weights = matrix.weights().as_ptr().wrapping_add(at);
         // SAFETY: `product` checked `input` and `scratch`; `rows / 4` groups follow `first`, and `sums` takes `rows`.
         unsafe {
-            layer(inputs, scratch.len())(
+            layer(
                 input.as_ptr(),
                 scratch.as_mut_ptr(),
                 inputs,

@@ -62,7 +62,7 @@ fn dot(matrix: &Matrix<'_>, row: usize, input: &[i8]) -> i32 {
     if matrix.packing() == packing::NIBBLES {
         return nibbles(matrix, row, input);
     }
-    (0..inputs).zip(input).map(|(i, a)| product(matrix.weight(row, i), a)).sum()
+    matrix.dot_by_blocks(row, input)
 }
 
 /// The same over 4-bit weights, a word of eight columns at a time.

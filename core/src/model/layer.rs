@@ -4,7 +4,8 @@ use bytemuck::AnyBitPattern;
 
 use super::error::ModelError;
 use super::geometry::Geometry;
-use super::packing::{self, Matrix, Phases};
+use super::packing::{self, Matrix};
+use super::phases::Phases;
 use super::wire::{LayerRecord, NO_TABLE, op, output};
 
 /// A layer's operator and the output it writes.

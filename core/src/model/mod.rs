@@ -1,11 +1,13 @@
 //! A validated model, borrowed from its blob.
 
+pub mod blocks;
 mod check;
 mod check_frontend;
 mod error;
 mod geometry;
 mod layer;
 pub mod packing;
+mod phases;
 mod plan;
 pub mod wire;
 
@@ -13,7 +15,8 @@ pub use error::ModelError;
 pub(crate) use geometry::Axis;
 pub use geometry::Geometry;
 pub use layer::{LayerView, Operator, Output};
-pub use packing::{Matrix, Phases, RowNumbers};
+pub use packing::{Matrix, RowNumbers};
+pub use phases::Phases;
 pub use plan::{ArenaPlan, Step};
 
 use crate::fixed::Rounding;

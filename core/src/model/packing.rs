@@ -5,11 +5,11 @@
 //! run every blob and the gate can check every number. `docs/kernels.md` draws
 //! the layouts.
 
-use super::geometry::Geometry;
+use super::blocks::{BLOCK, Group, Groups, dense, is_sparse};
 use super::layer::array;
 use super::wire::LayerRecord;
 use super::wire::packing::{CHAIN, INTERLEAVED, NIBBLES, PAIR, REVERSED, ROW_MAJOR};
-use crate::arena::{ALIGNMENT, align_up};
+use crate::arena::ALIGNMENT;
 
 /// Rows a group of every packed layout.
 pub const GROUP: usize = 4;
@@ -18,77 +18,16 @@ pub const GROUP: usize = 4;
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
     /// Columns.
-    inputs: u16,
+    pub(super) inputs: u16,
     /// Rows.
-    outputs: u16,
+    pub(super) outputs: u16,
     /// Packed weights; in every layout but row-major the row numbers lie among them.
-    weights: &'a [u8],
+    pub(super) weights: &'a [u8],
     /// Packing, flags, and where the row numbers of a row-major matrix are.
-    record: &'a LayerRecord,
-    payload: &'a [u8],
-    /// Rows of earlier phases, whose numbers come first.
-    first: u16,
-}
-
-/// The matrices of a transposed convolution, one a phase of the strides.
-#[derive(Clone, Copy, Debug)]
-pub struct Phases<'a> {
     pub(super) record: &'a LayerRecord,
     pub(super) payload: &'a [u8],
-}
-
-impl<'a> Phases<'a> {
-    /// Shapes, kernel, stride and padding.
-    pub fn geometry(&self) -> Geometry<'a> {
-        Geometry(self.record)
-    }
-
-    /// Columns of the largest phase.
-    pub fn max_inputs(&self) -> usize {
-        let geometry = self.geometry();
-        let taps = geometry.length().taps(0) * geometry.width().taps(0);
-        taps as usize * geometry.in_channels()
-    }
-
-    /// The matrix of a phase; `None` where the record has none.
-    pub fn matrix(&self, length: i32, width: i32) -> Option<Matrix<'a>> {
-        let mut found = None;
-        self.each(|phase, matrix| {
-            if phase == [length, width] {
-                found = Some(matrix);
-            }
-        })?;
-        found
-    }
-
-    /// Calls `visit` with every phase in order of storage, width innermost.
-    pub(super) fn each(&self, mut visit: impl FnMut([i32; 2], Matrix<'a>)) -> Option<()> {
-        let record = self.record;
-        let geometry = self.geometry();
-        let weights = record.weights.of(self.payload)?;
-        let [.., outputs] = record.out_shape;
-        let (mut start, mut first) = (0usize, 0u16);
-        for length in 0..geometry.length().stride {
-            for width in 0..geometry.width().stride {
-                let taps = geometry.length().taps(length) * geometry.width().taps(width);
-                let inputs = u16::try_from(taps as usize * geometry.in_channels()).ok()?;
-                let len = matrix_len(record.packing, inputs.into(), outputs.into())?;
-                let end = start.checked_add(len)?;
-                let matrix = Matrix {
-                    inputs,
-                    outputs,
-                    weights: weights.get(start..end)?,
-                    record,
-                    payload: self.payload,
-                    first,
-                };
-                visit([length, width], matrix);
-                start = align_up(end);
-                first = first.checked_add(outputs)?;
-            }
-        }
-        Some(())
-    }
+    /// Rows of earlier phases, whose numbers come first.
+    pub(super) first: u16,
 }
 
 /// What belongs to one row beside its weights.
@@ -106,6 +45,7 @@ pub struct RowNumbers {
 pub const fn padded_inputs(packing: u8, inputs: usize) -> usize {
     let lane = match packing {
         INTERLEAVED => 16,
+        _ if is_sparse(packing) => BLOCK,
         NIBBLES => 8,
         PAIR | REVERSED | CHAIN => 4,
         _ => 1,
@@ -115,7 +55,7 @@ pub const fn padded_inputs(packing: u8, inputs: usize) -> usize {
 
 /// Whether this version reads a packing.
 pub const fn is_known(packing: u8) -> bool {
-    matches!(packing, ROW_MAJOR | PAIR | CHAIN | REVERSED | INTERLEAVED | NIBBLES)
+    matches!(packing, ROW_MAJOR | NIBBLES) || group_len(dense(packing), 0).is_some()
 }
 
 /// Whether row numbers lie in the record's sections, not among the weights.
@@ -123,7 +63,7 @@ pub const fn has_numbers_apart(packing: u8) -> bool {
     matches!(packing, ROW_MAJOR | NIBBLES)
 }
 
-/// Bytes of a group of four packed rows; `None` for row-major and unknown packings.
+/// Bytes of a dense group of four packed rows; `None` for row-major, sparse and unknown packings.
 #[inline]
 pub const fn group_len(packing: u8, inputs: usize) -> Option<usize> {
     let weights = padded_inputs(packing, inputs) * GROUP;
@@ -135,7 +75,7 @@ pub const fn group_len(packing: u8, inputs: usize) -> Option<usize> {
     }
 }
 
-/// Bytes of a whole matrix; `None` for unknown packings and lengths beyond the address space.
+/// Bytes of a whole dense matrix; `None` for other packings and lengths beyond the address space.
 #[inline]
 pub fn matrix_len(packing: u8, inputs: usize, outputs: usize) -> Option<usize> {
     match packing {
@@ -162,11 +102,35 @@ impl<'a> Matrix<'a> {
     /// Whether there are rows, the bytes have exactly the packing's length and alignment, and
     /// all row numbers are there. The gate refuses every other matrix; kernels rely on it.
     pub(super) fn is_whole(&self) -> bool {
-        let len = matrix_len(self.packing(), self.inputs(), self.outputs());
         let numbers = !has_numbers_apart(self.packing()) || self.row_major_numbers().is_some();
         let aligned =
             self.packing() == ROW_MAJOR || self.weights.as_ptr().addr().is_multiple_of(ALIGNMENT);
-        self.outputs != 0 && numbers && aligned && len == Some(self.weights.len())
+        let whole = self.len() == Some(self.weights.len()) && self.groups().is_sound();
+        self.outputs != 0 && numbers && aligned && whole
+    }
+
+    /// Bytes that the weights should have; those of a sparse matrix tell it themselves.
+    pub(super) fn len(&self) -> Option<usize> {
+        if is_sparse(self.packing()) {
+            return self.groups().start(self.outputs().div_ceil(GROUP));
+        }
+        matrix_len(self.packing(), self.inputs(), self.outputs())
+    }
+
+    /// The groups of every packing that has some.
+    fn groups(&self) -> Groups<'a> {
+        Groups {
+            packing: self.packing(),
+            bytes: self.weights,
+            inputs: self.inputs(),
+            outputs: self.outputs(),
+        }
+    }
+
+    /// Where group `group` begins among the weights.
+    #[allow(dead_code)]
+    pub(crate) fn group_start(&self, group: usize) -> Option<usize> {
+        self.groups().start(group)
     }
 
     /// Columns.
@@ -211,11 +175,9 @@ impl<'a> Matrix<'a> {
         self.record.flags
     }
 
-    /// The bytes of the group that holds `row`, and the row's place in it.
-    fn group(&self, row: usize) -> Option<(&'a [u8], usize)> {
-        let len = group_len(self.packing(), self.inputs())?;
-        let start = (row / GROUP).checked_mul(len)?;
-        Some((self.weights.get(start..start.checked_add(len)?)?, row % GROUP))
+    /// The group that holds `row`, and the row's place in it.
+    fn group(&self, row: usize) -> Option<(Group<'a>, usize)> {
+        Some((self.groups().group(row / GROUP)?, row % GROUP))
     }
 
     /// The weight of `row` and `column` in any packing; 0 outside of the matrix.
@@ -237,33 +199,50 @@ impl<'a> Matrix<'a> {
             let byte = *self.weights.get(start + 2 * half + nibble / 2)?;
             return Some((byte >> (4 * (nibble % 2)) & 15) as i8 - 8);
         }
-        self.packed_weight(row, column)
+        let (group, lane) = self.group(row)?;
+        // A block that is not there is zero.
+        let (_, block) = group
+            .blocks(self.inputs())
+            .find(|&(first, _)| first <= column && column - first < BLOCK)?;
+        self.weight_of(block, lane, column % BLOCK)
     }
 
-    /// Also reaches the padding of packed rows and columns.
-    fn packed_weight(&self, row: usize, column: usize) -> Option<i8> {
-        let (group, lane) = self.group(row)?;
-        let at = |index: usize| group.get(index).copied();
+    /// The weight at a column of a block of four rows.
+    fn weight_of(&self, block: &[u8], lane: usize, column: usize) -> Option<i8> {
+        let at = |index: usize| block.get(index).copied();
         let unsigned = |byte: u8| (byte ^ 0x80) as i8;
-        match self.packing() {
+        match dense(self.packing()) {
             // Step of four columns: words (pair 0: columns 0, 2), (1, 3), then pair 1; low byte unsigned.
             PAIR => {
                 let (step, of_step) = (column / 4, column % 4);
-                let word = 4 + step * 4 + (lane / 2) * 2 + of_step % 2;
+                let word = step * 4 + (lane / 2) * 2 + of_step % 2;
                 let byte = at(word * 4 + (of_step / 2) * 2 + lane % 2)?;
-                Some(if lane % 2 == 0 { unsigned(byte) } else { byte as i8 })
+                Some(if lane.is_multiple_of(2) { unsigned(byte) } else { byte as i8 })
             }
             // One word a column, row 0 lowest; only the highest byte is signed.
             CHAIN => {
-                let byte = at(16 + column * 4 + lane)?;
+                let byte = at(column * 4 + lane)?;
                 Some(if lane == 3 { byte as i8 } else { unsigned(byte) })
             }
             REVERSED => at(column * 4 + lane).map(unsigned),
-            INTERLEAVED => {
-                at(16 + (column / 16) * 64 + lane * 16 + column % 16).map(|byte| byte as i8)
-            }
+            INTERLEAVED => at(lane * 16 + column).map(|byte| byte as i8),
             _ => None,
         }
+    }
+
+    /// `sum_i(weights[row][i] * input[i])` over the blocks that are there; 0 in packings without groups.
+    pub(crate) fn dot_by_blocks(&self, row: usize, input: &[i8]) -> i32 {
+        let Some((group, lane)) = self.group(row) else { return 0 };
+        let input = input.get(..self.inputs()).unwrap_or(input);
+        let mut sum = 0;
+        for (first, block) in group.blocks(self.inputs()) {
+            let activations = input.get(first..).unwrap_or(&[]).iter().take(BLOCK);
+            for (column, &activation) in activations.enumerate() {
+                let weight = self.weight_of(block, lane, column).unwrap_or(0);
+                sum += i32::from(weight) * i32::from(activation);
+            }
+        }
+        sum
     }
 
     /// Multiplier and shift of `row` without its bias, which takes a whole row to find in some packings.
@@ -273,12 +252,13 @@ impl<'a> Matrix<'a> {
             return self.numbers(row);
         }
         let (group, lane) = self.group(row)?;
+        let group = group.bytes;
         let word = |index: usize| {
             let bytes = group.get(index * 4..index * 4 + 4)?;
             Some(i32::from_le_bytes(bytes.try_into().ok()?))
         };
         let words = group.len() / 4;
-        let (multiplier, shift) = match self.packing() {
+        let (multiplier, shift) = match dense(self.packing()) {
             INTERLEAVED => (word(words - 8 + lane)?, word(words - 4 + lane)?),
             PAIR => (word(words - 8 + lane)?, !word(words - 4 + lane)?),
             _ => {
@@ -305,15 +285,14 @@ impl<'a> Matrix<'a> {
         }
         let (group, lane) = self.group(row)?;
         let word = |index: usize| {
-            let bytes = group.get(index * 4..index * 4 + 4)?;
+            let bytes = group.bytes.get(index * 4..index * 4 + 4)?;
             Some(i32::from_le_bytes(bytes.try_into().ok()?))
         };
-        let columns = padded_inputs(self.packing(), self.inputs());
-        let bias = match self.packing() {
+        let bias = match dense(self.packing()) {
             PAIR => {
                 // The sum of the upper row starts at 2 * bias - sum(w0 * w1) over its columns' pairs,
                 // that of the lower row at 2 * bias + 512 * (bias of the upper one).
-                let upper = word(lane | 1)?.wrapping_add(self.pair_products(row | 1, columns)?);
+                let upper = word(lane | 1)?.wrapping_add(self.pair_products(group, lane | 1)?);
                 if lane % 2 == 1 {
                     upper >> 1
                 } else {
@@ -322,18 +301,21 @@ impl<'a> Matrix<'a> {
             }
             CHAIN => {
                 // B[k] - sum(products of row k) with B[k] = 2 * bias[k] + 256 * B[k + 1].
-                let sum =
-                    |k: usize| Some(word(k)?.wrapping_add(self.chain_products(group, k, columns)?));
+                let sum = |k: usize| Some(word(k)?.wrapping_add(self.chain_products(group, k)?));
                 let above = if lane + 1 < GROUP { sum(lane + 1)? } else { 0 };
                 sum(lane)?.wrapping_sub(above.wrapping_shl(8)) >> 1
             }
             REVERSED => {
-                // bias - 128 * sum(w + 128) + inputs * 2^14
-                let unsigned = |column| Some(i32::from(*group.get(column * 4 + lane)?));
-                let sum = (0..columns).try_fold(0i32, |sum, c| Some(sum + unsigned(c)?))?;
-                word(columns + lane)?
+                // bias - 128 * sum(w + 128) + 2^14 for each column
+                let (mut sum, mut columns) = (0i32, 0);
+                for (first, block) in group.blocks(self.inputs()) {
+                    let unsigned = block.iter().skip(lane).step_by(GROUP);
+                    sum += unsigned.map(|&byte| i32::from(byte)).sum::<i32>();
+                    columns += self.inputs().saturating_sub(first).min(BLOCK);
+                }
+                word(group.bytes.len() / 4 - 9 + lane)?
                     .wrapping_add(sum.wrapping_mul(128))
-                    .wrapping_sub(i32::from(self.inputs).wrapping_mul(1 << 14))
+                    .wrapping_sub((columns as i32).wrapping_mul(1 << 14))
             }
             _ => word(lane)?,
         };
@@ -341,21 +323,30 @@ impl<'a> Matrix<'a> {
     }
 
     /// `sum(w[2j] * w[2j + 1])` over a row with its padding, which may be of another row's making.
-    fn pair_products(&self, row: usize, columns: usize) -> Option<i32> {
-        (0..columns / 2).try_fold(0i32, |sum, j| {
-            let (a, b) = (self.packed_weight(row, 2 * j)?, self.packed_weight(row, 2 * j + 1)?);
-            Some(sum.wrapping_add(i32::from(a) * i32::from(b)))
-        })
+    fn pair_products(&self, group: Group<'a>, lane: usize) -> Option<i32> {
+        let mut sum = 0i32;
+        for (_, block) in group.blocks(self.inputs()) {
+            for column in (0..block.len() / GROUP).step_by(2) {
+                let (a, b) = (
+                    self.weight_of(block, lane, column)?,
+                    self.weight_of(block, lane, column + 1)?,
+                );
+                sum = sum.wrapping_add(i32::from(a) * i32::from(b));
+            }
+        }
+        Some(sum)
     }
 
     /// The same over the words of a shift chain, each shifted right by `8 * k`.
-    fn chain_products(&self, group: &[u8], k: usize, columns: usize) -> Option<i32> {
-        let value = |column: usize| {
-            let bytes = group.get(16 + column * 4..20 + column * 4)?;
-            Some(i32::from_le_bytes(bytes.try_into().ok()?) >> (8 * k))
-        };
-        (0..columns / 2).try_fold(0i32, |sum, j| {
-            Some(sum.wrapping_add(value(2 * j)?.wrapping_mul(value(2 * j + 1)?)))
-        })
+    fn chain_products(&self, group: Group<'a>, k: usize) -> Option<i32> {
+        let value = |bytes: &[u8]| Some(i32::from_le_bytes(bytes.try_into().ok()?) >> (8 * k));
+        let mut sum = 0i32;
+        for (_, block) in group.blocks(self.inputs()) {
+            for pair in block.chunks_exact(8) {
+                let (low, high) = pair.split_at_checked(4)?;
+                sum = sum.wrapping_add(value(low)?.wrapping_mul(value(high)?));
+            }
+        }
+        Some(sum)
     }
 }

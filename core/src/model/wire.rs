@@ -146,6 +146,9 @@ pub mod packing {
     pub const INTERLEAVED: u8 = 4;
     /// Any target: rows of 4-bit weights, -8 to 7, a word for eight columns.
     pub const NIBBLES: u8 = 5;
+    /// Beside one of those with groups of rows (1 to 4): blocks of four rows by sixteen columns that are all zero
+    /// are left out.
+    pub const SPARSE: u8 = 0x10;
 }
 
 /// Bits of [`LayerRecord::flags`]; the gate checks each against the numbers.

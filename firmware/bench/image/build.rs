@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
-use bench_gen::{FEATURES, Net, pack};
+use bench_gen::{FEATURES, Net, Values, pack};
 use picovae_core::Model;
 use picovae_core::model::wire;
 
@@ -19,7 +19,7 @@ fn main() {
         "m55" => (0u32, "512K", 0x2100_0000, "2M"),
         _ => (0, "4M", 0x2000_0000, "4M"),
     };
-    // The M55 machine's first flash is small; the second one takes the large blobs.
+    // The M55 machine's first flash is small; the second one takes the blobs.
     let second = if core == "m55" {
         "\nMEMORY { SECOND : ORIGIN = 0x28000000, LENGTH = 8M }\nSECTIONS { .second : { *(.second) } > SECOND } INSERT AFTER .rodata;\n"
     } else {
@@ -39,28 +39,32 @@ fn main() {
     };
     let mut source = String::new();
     nets(&mut source, out, "BENCHMARKS", &bench_gen::benchmarks(), &[packing]);
-    // The M55 machine has 512 KB where the others have 4 MB.
-    let every = if core == "m55" { 3 } else { 1 };
-    let suite: Vec<Net> = bench_gen::conformance().into_iter().step_by(every).collect();
+    let suite = bench_gen::conformance();
     nets(&mut source, out, "CONFORMANCE", &suite, &[packing]);
     nets(&mut source, out, "ARTICLE", &[bench_gen::article()], &[packing]);
     let convolutions = bench_gen::convolutions();
     nets(&mut source, out, "CONVOLUTIONS", &convolutions, &[packing]);
     // A few in every packing: any target must read any blob.
-    let foreign: Vec<Net> = convolutions[3..5].iter().chain(&suite[..8 / every]).cloned().collect();
+    let foreign: Vec<Net> = convolutions[3..5].iter().chain(&suite[..8]).cloned().collect();
     nets(&mut source, out, "FOREIGN", &foreign, &[0, 1, 2, 3, 4]);
-    let nibbles: Vec<Net> = bench_gen::nibbles().into_iter().step_by(every).collect();
+    let nibbles: Vec<Net> = bench_gen::nibbles();
     nets(&mut source, out, "NIBBLES", &nibbles, &[wire::packing::NIBBLES]);
-    let checked = if core == "m55" { "" } else { "BENCHMARKS, " };
+    // Every length of packed rows in the blocks of the target; as bench models only where they are worth it.
+    let sparse: Vec<Net> = bench_gen::sparse();
+    nets(&mut source, out, "SPARSE", &sparse, &[packing | wire::packing::SPARSE]);
+    let (four, pruned): (Vec<Net>, Vec<Net>) =
+        bench_gen::compressed().into_iter().partition(|net| net.values == Values::Nibbles);
+    nets(&mut source, out, "COMPRESSED", &pruned, &[packing]);
+    nets(&mut source, out, "FOUR_BITS", &four, &[wire::packing::NIBBLES]);
     let _ = writeln!(
         source,
-        "pub static CHECKED: &[&[Net]] = &[{checked}ARTICLE, CONVOLUTIONS, CONFORMANCE, FOREIGN, NIBBLES];"
+        "pub static CHECKED: &[&[Net]] = &[BENCHMARKS, ARTICLE, CONVOLUTIONS, CONFORMANCE, FOREIGN, NIBBLES, SPARSE, COMPRESSED, FOUR_BITS];"
     );
     fs::write(out.join("nets.rs"), source).expect("OUT_DIR is writable");
 }
 
 fn nets(source: &mut String, out: &Path, list: &str, nets: &[Net], packings: &[u8]) {
-    let second = list == "ARTICLE" && env::var("BENCH_CORE").is_ok_and(|core| core == "m55");
+    let second = env::var("BENCH_CORE").is_ok_and(|core| core == "m55");
     let _ = writeln!(source, "pub static {list}: &[Net] = &[");
     for net in nets {
         for &packing in packings {

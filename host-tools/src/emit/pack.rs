@@ -4,6 +4,8 @@
 //! is the inverse. A layer whose sums are not provably within a packing's range
 //! stays row-major, which every target reads. `docs/kernels.md` draws the layouts.
 
+use picovae_core::arena::align_up;
+use picovae_core::model::blocks::{self, BLOCK};
 use picovae_core::model::packing::{GROUP, group_len, padded_inputs};
 use picovae_core::model::wire::{flags, packing};
 
@@ -51,67 +53,153 @@ pub fn for_target(target: &str) -> u8 {
     }
 }
 
-/// Packs `rows` as `wanted`, or row-major where a doubled sum could leave 32 bits or a weight its 4 bits.
-pub fn pack(wanted: u8, rows: &Rows<'_>) -> Packed {
-    let short = rows.shift.iter().all(|shift| (-31..=-1).contains(shift));
-    let flags = if short { flags::RIGHT_SHIFTS } else { 0 };
-    let row_major = || Packed {
-        packing: packing::ROW_MAJOR,
-        flags,
-        bytes: rows.weights.iter().map(|&w| w as u8).collect(),
+/// Packs the matrices of one layer, all alike: one, or those of a transposed convolution's phases, which then lie at
+/// multiples of 16 bytes.
+///
+/// In a packing of groups, blocks of four rows by sixteen columns that are all zero are left out where that makes
+/// the layer smaller and faster ([`SPARSE`](packing::SPARSE)); ask for `SPARSE` itself to have it in any case. Row-major
+/// where a doubled sum could leave 32 bits or a weight its 4 bits.
+pub fn pack_layer(wanted: u8, matrices: &[Rows<'_>]) -> Packed {
+    let shifts = || matrices.iter().flat_map(|rows| rows.shift);
+    let short = shifts().all(|shift| (-31..=-1).contains(shift));
+    let packing = match blocks::dense(wanted) {
+        packing::ROW_MAJOR => packing::ROW_MAJOR,
+        _ if !matrices.iter().all(Rows::is_provable) => packing::ROW_MAJOR,
+        packing::NIBBLES if !matrices.iter().all(Rows::is_nibbles) => packing::ROW_MAJOR,
+        packing::NIBBLES => packing::NIBBLES,
+        dense if blocks::is_sparse(wanted) || is_worth_it(matrices) => dense | packing::SPARSE,
+        dense => dense,
     };
-    let provable = rows
-        .bias
-        .iter()
-        .all(|bias| rows.inputs as u64 * (1 << 14) + u64::from(bias.unsigned_abs()) < 1 << 30);
-    if wanted == packing::NIBBLES {
-        let fits = provable && rows.weights.iter().all(|weight| (-8..=7).contains(weight));
-        return if fits {
-            Packed { packing: wanted, flags, bytes: nibbles(rows) }
-        } else {
-            row_major()
-        };
-    }
-    let (Some(len), true) = (group_len(wanted, rows.inputs), provable) else {
-        return row_major();
-    };
-    let outputs = rows.bias.len();
-    let mut bytes = Vec::with_capacity(len * outputs.div_ceil(GROUP));
-    for first in (0..outputs).step_by(GROUP) {
-        let group = Group::new(rows, first, padded_inputs(wanted, rows.inputs));
-        match wanted {
-            packing::PAIR => pair(&group, &mut bytes),
-            packing::CHAIN => chain(&group, &mut bytes),
-            packing::REVERSED => reversed(&group, rows.inputs, &mut bytes),
-            packing::INTERLEAVED => interleaved(&group, &mut bytes),
-            _ => return row_major(),
+    let mut bytes = Vec::new();
+    for rows in matrices {
+        bytes.resize(align_up(bytes.len()), 0);
+        match packing {
+            packing::NIBBLES => nibbles(rows, &mut bytes),
+            packing if group_len(packing, 0).is_some() => dense_groups(packing, rows, &mut bytes),
+            packing if blocks::is_sparse(packing) => sparse_groups(packing, rows, &mut bytes),
+            _ => bytes.extend(rows.weights.iter().map(|&weight| weight as u8)),
         }
     }
-    Packed { packing: wanted, flags, bytes }
+    Packed { packing, flags: if short { flags::RIGHT_SHIFTS } else { 0 }, bytes }
+}
+
+/// [`pack_layer`] of a layer of one matrix.
+pub fn pack(wanted: u8, rows: &Rows<'_>) -> Packed {
+    pack_layer(wanted, std::slice::from_ref(rows))
+}
+
+/// Whether a fifth of the blocks is pruned: each of the others costs a tenth more in flash, a fifth more in time.
+fn is_worth_it(matrices: &[Rows<'_>]) -> bool {
+    let (mut all, mut present) = (0, 0);
+    for rows in matrices {
+        let places = rows.inputs.div_ceil(BLOCK);
+        for first in (0..rows.bias.len()).step_by(GROUP) {
+            all += places;
+            present += rows.present(first).len();
+        }
+    }
+    5 * present <= 4 * all
+}
+
+impl Rows<'_> {
+    /// Whether twice any sum fits 32 bits.
+    fn is_provable(&self) -> bool {
+        let products = self.inputs as u64 * (1 << 14);
+        self.bias.iter().all(|bias| products + u64::from(bias.unsigned_abs()) < 1 << 30)
+    }
+
+    /// Whether every weight has 4 bits.
+    fn is_nibbles(&self) -> bool {
+        self.weights.iter().all(|weight| (-8..=7).contains(weight))
+    }
+
+    /// The blocks of the four rows from `first` that are not all zero.
+    fn present(&self, first: usize) -> Vec<usize> {
+        let rows = self.weights.chunks_exact(self.inputs.max(1)).skip(first).take(GROUP);
+        let rows: Vec<&[i8]> = rows.collect();
+        let is_zero = |block: usize| {
+            rows.iter().all(|row| row.iter().skip(block * BLOCK).take(BLOCK).all(|&w| w == 0))
+        };
+        (0..self.inputs.div_ceil(BLOCK)).filter(|&block| !is_zero(block)).collect()
+    }
+}
+
+fn dense_groups(packing: u8, rows: &Rows<'_>, bytes: &mut Vec<u8>) {
+    let columns: Vec<usize> = (0..padded_inputs(packing, rows.inputs)).collect();
+    for first in (0..rows.bias.len()).step_by(GROUP) {
+        Group::new(rows, first, columns.clone()).pack(packing, bytes);
+    }
+}
+
+/// The number of blocks of each group, then the groups: as dense ones of those blocks, but a word before each block
+/// says where its activations lie.
+fn sparse_groups(packing: u8, rows: &Rows<'_>, bytes: &mut Vec<u8>) {
+    let dense = blocks::dense(packing);
+    let firsts = (0..rows.bias.len()).step_by(GROUP);
+    let groups: Vec<(usize, Vec<usize>)> =
+        firsts.map(|first| (first, rows.present(first))).collect();
+    let start = bytes.len();
+    bytes.extend(groups.iter().flat_map(|(_, present)| (present.len() as u16).to_le_bytes()));
+    bytes.resize(start + blocks::table_len(rows.bias.len()), 0);
+    for (first, present) in groups {
+        let columns = present.iter().flat_map(|block| block * BLOCK..(block + 1) * BLOCK).collect();
+        let mut packed = Vec::new();
+        Group::new(rows, first, columns).pack(dense, &mut packed);
+        let (sums, rest) = packed.split_at(if dense == packing::REVERSED { 0 } else { 16 });
+        let (weights, numbers) = rest.split_at(present.len() * BLOCK * GROUP);
+        bytes.extend(sums);
+        if dense == packing::INTERLEAVED {
+            words(&[present.len() as i32], bytes);
+        }
+        for (index, (block, weights)) in
+            present.iter().zip(weights.chunks(BLOCK * GROUP)).enumerate()
+        {
+            if dense == packing::REVERSED && index > 0 && index.is_multiple_of(blocks::FLUSHED) {
+                words(&[blocks::FLUSH], bytes);
+            }
+            words(&[(block * blocks::stride(packing)) as i32], bytes);
+            bytes.extend(weights);
+        }
+        if dense != packing::INTERLEAVED {
+            words(&[blocks::END], bytes);
+        }
+        bytes.extend(numbers);
+    }
 }
 
 /// Four rows, with zeros behind the last row and column.
 struct Group {
     weights: [Vec<i8>; GROUP],
+    /// Whether a column is one of the matrix.
+    real: Vec<bool>,
     bias: [i32; GROUP],
     multiplier: [i32; GROUP],
     shift: [i8; GROUP],
 }
 
 impl Group {
-    fn new(rows: &Rows<'_>, first: usize, columns: usize) -> Self {
+    fn new(rows: &Rows<'_>, first: usize, columns: Vec<usize>) -> Self {
         let row = |k: usize| {
             let start = (first + k) * rows.inputs;
-            let mut row = rows.weights.get(start..start + rows.inputs).unwrap_or(&[]).to_vec();
-            row.resize(columns, 0);
-            row
+            let row = rows.weights.get(start..start + rows.inputs).unwrap_or(&[]);
+            columns.iter().map(|&column| row.get(column).copied().unwrap_or(0)).collect()
         };
         let number = |values: &[i32], k: usize| values.get(first + k).copied().unwrap_or(0);
         Self {
             weights: std::array::from_fn(row),
+            real: columns.iter().map(|&column| column < rows.inputs).collect(),
             bias: std::array::from_fn(|k| number(rows.bias, k)),
             multiplier: std::array::from_fn(|k| number(rows.multiplier, k)),
             shift: std::array::from_fn(|k| rows.shift.get(first + k).copied().unwrap_or(-1)),
+        }
+    }
+
+    fn pack(&self, packing: u8, bytes: &mut Vec<u8>) {
+        match packing {
+            packing::PAIR => pair(self, bytes),
+            packing::CHAIN => chain(self, bytes),
+            packing::REVERSED => reversed(self, bytes),
+            _ => interleaved(self, bytes),
         }
     }
 
@@ -179,19 +267,20 @@ fn chain(group: &Group, bytes: &mut Vec<u8>) {
     group.scales(bytes);
 }
 
-/// A word a column, all unsigned, padding 0; then `bias - 128 * sum(w + 128) + inputs * 2^14` a row.
-fn reversed(group: &Group, inputs: usize, bytes: &mut Vec<u8>) {
-    for column in 0..group.columns() {
-        let real = column < inputs;
+/// A word a column, all unsigned, padding 0; then `bias - 128 * sum(w + 128) + 2^14` for each column, a row.
+fn reversed(group: &Group, bytes: &mut Vec<u8>) {
+    for (column, &real) in group.real.iter().enumerate() {
         bytes.extend(
             group.weights.iter().map(|row| if real { row[column] as u8 ^ 0x80 } else { 0 }),
         );
     }
+    let columns = group.real.iter().filter(|&&real| real).count() as i32;
     let sums: [i32; GROUP] = std::array::from_fn(|k| {
-        let unsigned: i32 = group.weights[k].iter().take(inputs).map(|&w| i32::from(w) + 128).sum();
+        let real = group.weights[k].iter().zip(&group.real).filter(|&(_, &real)| real);
+        let unsigned: i32 = real.map(|(&w, _)| i32::from(w) + 128).sum();
         group.bias[k]
             .wrapping_sub(unsigned.wrapping_mul(128))
-            .wrapping_add((inputs as i32).wrapping_mul(1 << 14))
+            .wrapping_add(columns.wrapping_mul(1 << 14))
     });
     words(&sums, bytes);
     group.scales(bytes);
@@ -210,8 +299,7 @@ fn interleaved(group: &Group, bytes: &mut Vec<u8>) {
 }
 
 /// Rows of `w + 8`, a word for eight columns: even columns in its lower half, from the lowest nibble on.
-fn nibbles(rows: &Rows<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
+fn nibbles(rows: &Rows<'_>, bytes: &mut Vec<u8>) {
     for row in rows.weights.chunks_exact(rows.inputs.max(1)) {
         for eight in row.chunks(8) {
             let word = eight.iter().enumerate().fold(0u32, |word, (column, &weight)| {
@@ -220,7 +308,6 @@ fn nibbles(rows: &Rows<'_>) -> Vec<u8> {
             bytes.extend(word.to_le_bytes());
         }
     }
-    bytes
 }
 
 /// The matrices of a transposed convolution, one a phase of the strides (width innermost), each

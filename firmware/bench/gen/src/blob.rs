@@ -57,6 +57,8 @@ pub struct Net {
     pub latent: usize,
     pub rounding: Rounding,
     pub values: Values,
+    /// Percent of the blocks (four rows by sixteen columns) that are all zero.
+    pub pruned: u8,
     pub seed: u64,
 }
 
@@ -82,11 +84,13 @@ pub fn write(net: &Net, packing: u8) -> Vec<u8> {
         let mut inputs = if decoder { net.latent } else { net.inputs };
         for (index, layer) in layers.iter().enumerate() {
             let last = index + 1 == layers.len();
-            records.push(record(net, layer, inputs, last, packing, &mut random, &mut payload));
+            let record = record(net, layer, inputs, last, packing, &mut random, &mut payload);
+            let scratch = scratch(layer, inputs, record.packing);
+            records.push(record);
             let reads = if decoder || index > 0 { align_up(inputs) } else { 0 };
             let bytes = if last { 2 * layer.outputs } else { layer.outputs };
             let writes = if decoder || !last { align_up(bytes) } else { 0 };
-            work = work.max(reads + align_up(scratch(layer, inputs)) + writes);
+            work = work.max(reads + align_up(scratch) + writes);
             inputs = layer.outputs;
         }
     }
@@ -154,9 +158,13 @@ pub fn write(net: &Net, packing: u8) -> Vec<u8> {
 }
 
 /// As `picovae_core::kernels::scratch_len`, from the shapes alone.
-fn scratch(layer: &Layer, inputs: usize) -> usize {
+fn scratch(layer: &Layer, inputs: usize, packing: u8) -> usize {
+    let wide = |inputs: usize| match packing & wire::packing::SPARSE {
+        0 => 2 * inputs,
+        _ => inputs.div_ceil(16) * 40,
+    };
     let Kind::Windowed { op, input, kernel, stride, .. } = layer.kind else {
-        return 2 * inputs;
+        return wide(inputs);
     };
     let taps = |axis: usize| match op {
         wire::op::TRANSPOSED_CONVOLUTION => kernel[axis].div_ceil(stride[axis]),
@@ -164,7 +172,7 @@ fn scratch(layer: &Layer, inputs: usize) -> usize {
     };
     let patch = usize::from(taps(0)) * usize::from(taps(1)) * usize::from(input[2]);
     match op {
-        wire::op::CONVOLUTION | wire::op::TRANSPOSED_CONVOLUTION => align_up(patch) + 2 * patch,
+        wire::op::CONVOLUTION | wire::op::TRANSPOSED_CONVOLUTION => align_up(patch) + wide(patch),
         _ => 0,
     }
 }
@@ -202,7 +210,6 @@ fn record(
     random: &mut Random,
     payload: &mut Payload,
 ) -> LayerRecord {
-    let extreme = net.values == Values::Extreme;
     let mut record = LayerRecord {
         op: wire::op::FULLY_CONNECTED,
         packing: wire::packing::ROW_MAJOR,
@@ -220,52 +227,26 @@ fn record(
         (record.in_shape, record.out_shape) = (input, output);
         (record.kernel, record.stride, record.padding) = (kernel, stride, padding);
     }
-    let mut bytes = Vec::new();
-    let (mut biases, mut multipliers, mut shifts) = (Vec::new(), Vec::new(), Vec::new());
-    // 4-bit weights are for fully connected layers.
     let wanted = match record.op {
-        wire::op::FULLY_CONNECTED => packing,
-        wire::op::DEPTHWISE_CONVOLUTION => wire::packing::ROW_MAJOR,
-        _ if packing == wire::packing::NIBBLES => wire::packing::ROW_MAJOR,
+        wire::op::DEPTHWISE_CONVOLUTION if packing != wire::packing::NIBBLES => {
+            wire::packing::ROW_MAJOR
+        }
         _ => packing,
     };
-    for (outputs, inputs) in matrices(layer, inputs) {
-        let weights: Vec<i8> = (0..inputs * outputs)
-            .map(|_| match extreme {
-                true if random.bits() & 1 == 0 => -127,
-                true => 127,
-                false if net.values == Values::Nibbles => random.range(-8, 7) as i8,
-                false => random.range(-127, 127) as i8,
-            })
-            .collect();
-        let spread = if extreme { 200_000_000 } else { 20_000 };
-        let bias: Vec<i32> = (0..outputs).map(|_| random.range(-spread, spread) as i32).collect();
-        let multiplier: Vec<i32> =
-            (0..outputs).map(|_| random.range(1 << 30, (1 << 31) - 1) as i32).collect();
-        // Sums are some 5,000 * sqrt(inputs); most outputs should neither saturate nor vanish.
-        let usual = 6 + (usize::BITS - inputs.leading_zeros()) as i64 / 2;
-        let usual = if last { usual - 5 } else { usual };
-        let shift: Vec<i8> = (0..outputs)
-            .map(|_| match (layer.short, extreme) {
-                (true, false) => -random.range((usual - 1).max(1), usual + 1) as i8,
-                (true, true) => -random.range(1, 31) as i8,
-                (false, false) => random.range(-usual, 3) as i8,
-                (false, true) => random.range(-31, 0) as i8,
-            })
-            .collect();
-        let rows =
-            Rows { inputs, weights: &weights, bias: &bias, multiplier: &multiplier, shift: &shift };
-        let packed = pack::pack(wanted, &rows);
-        record.packing = packed.packing;
-        record.flags = packed.flags;
-        bytes.resize(align_up(bytes.len()), 0);
-        bytes.extend(packed.bytes);
-        biases.extend(bias);
-        multipliers.extend(multiplier);
-        shifts.extend(shift);
-    }
-    record.weights = payload.push(&bytes, 16);
+    let matrices: Vec<Drawn> = matrices(layer, inputs)
+        .into_iter()
+        .map(|(outputs, inputs)| Drawn::new(net, layer, outputs, inputs, last, random))
+        .collect();
+    let rows: Vec<Rows<'_>> = matrices.iter().map(Drawn::rows).collect();
+    let packed = pack::pack_layer(wanted, &rows);
+    record.packing = packed.packing;
+    record.flags = packed.flags;
+    record.weights = payload.push(&packed.bytes, 16);
     if has_numbers_apart(record.packing) {
+        let all = |of: fn(&Drawn) -> &[i32]| matrices.iter().flat_map(of).copied().collect();
+        let (biases, multipliers): (Vec<i32>, Vec<i32>) =
+            (all(|m| &m.bias), all(|m| &m.multiplier));
+        let shifts: Vec<i8> = matrices.iter().flat_map(|m| m.shift.clone()).collect();
         record.bias = payload.push(bytemuck::cast_slice(&biases), 4).offset;
         record.multiplier = payload.push(bytemuck::cast_slice(&multipliers), 4).offset;
         record.shift = payload.push(bytemuck::cast_slice(&shifts), 1).offset;
@@ -280,4 +261,76 @@ fn record(
         }
     }
     record
+}
+
+/// A matrix of random weights with the numbers of its rows.
+struct Drawn {
+    inputs: usize,
+    weights: Vec<i8>,
+    bias: Vec<i32>,
+    multiplier: Vec<i32>,
+    shift: Vec<i8>,
+}
+
+impl Drawn {
+    fn new(
+        net: &Net,
+        layer: &Layer,
+        outputs: usize,
+        inputs: usize,
+        last: bool,
+        random: &mut Random,
+    ) -> Self {
+        let extreme = net.values == Values::Extreme;
+        let mut weights: Vec<i8> = (0..inputs * outputs)
+            .map(|_| match extreme {
+                true if random.bits() & 1 == 0 => -127,
+                true => 127,
+                false if net.values == Values::Nibbles => random.range(-8, 7) as i8,
+                false => random.range(-127, 127) as i8,
+            })
+            .collect();
+        if net.pruned > 0 {
+            prune(&mut weights, inputs, outputs, net.pruned, random);
+        }
+        let spread = if extreme { 200_000_000 } else { 20_000 };
+        let bias = (0..outputs).map(|_| random.range(-spread, spread) as i32).collect();
+        let multiplier =
+            (0..outputs).map(|_| random.range(1 << 30, (1 << 31) - 1) as i32).collect();
+        // Sums are some 5,000 * sqrt(inputs); most outputs should neither saturate nor vanish.
+        let usual = 6 + (usize::BITS - inputs.leading_zeros()) as i64 / 2;
+        let usual = if last { usual - 5 } else { usual };
+        let shift = (0..outputs)
+            .map(|_| match (layer.short, extreme) {
+                (true, false) => -random.range((usual - 1).max(1), usual + 1) as i8,
+                (true, true) => -random.range(1, 31) as i8,
+                (false, false) => random.range(-usual, 3) as i8,
+                (false, true) => random.range(-31, 0) as i8,
+            })
+            .collect();
+        Self { inputs, weights, bias, multiplier, shift }
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        Rows {
+            inputs: self.inputs,
+            weights: &self.weights,
+            bias: &self.bias,
+            multiplier: &self.multiplier,
+            shift: &self.shift,
+        }
+    }
+}
+
+/// Zeroes exactly `percent` of the blocks, rounded down, drawn.
+fn prune(weights: &mut [i8], inputs: usize, outputs: usize, percent: u8, random: &mut Random) {
+    let across = inputs.div_ceil(16);
+    let mut blocks: Vec<usize> = (0..outputs.div_ceil(4) * across).collect();
+    for _ in 0..blocks.len() * usize::from(percent) / 100 {
+        let block = blocks.swap_remove(random.range(0, blocks.len() as i64 - 1) as usize);
+        let (group, first) = (block / across, block % across * 16);
+        for row in weights.chunks_mut(inputs).skip(4 * group).take(4) {
+            row.iter_mut().skip(first).take(16).for_each(|weight| *weight = 0);
+        }
+    }
 }

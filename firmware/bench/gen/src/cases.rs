@@ -19,6 +19,7 @@ fn dense(name: &str, inputs: usize, encoder: &[usize], latent: usize, decoder: &
         latent,
         rounding: Rounding::Double,
         values: Values::Random,
+        pruned: 0,
         seed: 1,
     }
 }
@@ -29,6 +30,16 @@ pub fn benchmarks() -> Vec<Net> {
         dense("ad", 640, &[128, 128, 128, 128, 8], 8, &[128, 128, 128, 128, 640]),
         dense("sensor", 64, &[32, 16, 8], 4, &[16, 32, 64]),
         dense("small", 64, &[32, 16, 4], 4, &[16, 32, 64]),
+    ]
+}
+
+/// The autoencoder again with half and three quarters of its blocks pruned, and with 4-bit weights.
+pub fn compressed() -> Vec<Net> {
+    let named = |name: &str| Net { name: name.into(), ..benchmarks().swap_remove(0) };
+    vec![
+        Net { pruned: 50, ..named("ad-sparse-50") },
+        Net { pruned: 75, ..named("ad-sparse-75") },
+        Net { values: Values::Nibbles, ..named("ad-4bit") },
     ]
 }
 
@@ -74,16 +85,32 @@ pub fn conformance() -> Vec<Net> {
             latent,
             rounding: if random.bits() & 1 == 0 { Rounding::Double } else { Rounding::Single },
             values: if random.bits().is_multiple_of(3) { Values::Extreme } else { Values::Random },
+            pruned: 0,
             seed,
         });
     }
     nets
 }
 
-/// Some of those with weights of 4 bits: lengths around the eight columns of a word.
+/// Some of those, and convolutions, with weights of 4 bits: lengths around the eight columns of a word.
 pub fn nibbles() -> Vec<Net> {
-    let nets = conformance().into_iter().step_by(4);
-    nets.map(|net| Net { name: format!("nibbles-{}", net.seed), values: Values::Nibbles, ..net })
+    let windows = convolutions().into_iter().skip(3).step_by(2);
+    let nets = conformance().into_iter().step_by(4).chain(windows);
+    nets.map(|net| Net { name: format!("nibbles-{}", net.name), values: Values::Nibbles, ..net })
+        .collect()
+}
+
+/// Some of those, and convolutions, with pruned blocks: none, some, all of them.
+pub fn sparse() -> Vec<Net> {
+    let windows = convolutions().into_iter().skip(3).step_by(3);
+    let mut nets: Vec<Net> = conformance().into_iter().skip(1).step_by(4).chain(windows).collect();
+    // Rows beyond the blocks after which M0+ has to empty its sums.
+    nets.push(dense("long", 519, &[22, 16], 8, &[12, 519]));
+    nets.push(dense("longer", 784, &[8, 4], 4, &[4, 784]));
+    let pruned = [50, 0, 75, 20, 100, 90];
+    nets.into_iter()
+        .zip(pruned.into_iter().cycle())
+        .map(|(net, pruned)| Net { name: format!("sparse-{pruned}-{}", net.name), pruned, ..net })
         .collect()
 }
 

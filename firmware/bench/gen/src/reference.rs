@@ -64,16 +64,24 @@ mod tests {
 
     use super::*;
 
+    /// Every packing, and with pruned blocks left out.
+    const PACKINGS: [u8; 10] = [0, 1, 2, 3, 4, 5, 0x11, 0x12, 0x13, 0x14];
+
     /// The gate accepts what the packers write, every packing reads back the same numbers
     /// and weights, and this host's backend gives the portable kernels' bits.
     #[test]
     fn host_backend_and_every_packing_agree_with_portable() {
-        let nets =
-            [crate::conformance(), crate::benchmarks(), crate::convolutions(), crate::nibbles()]
-                .concat();
+        let nets = [
+            crate::conformance(),
+            crate::benchmarks(),
+            crate::convolutions(),
+            crate::nibbles(),
+            crate::sparse(),
+        ]
+        .concat();
         for net in &nets {
             let mut hashes = Vec::new();
-            for packing in 0..=5 {
+            for packing in PACKINGS {
                 let blob = crate::write(net, packing);
                 let mut aligned = vec![0u128; blob.len().div_ceil(16)];
                 let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut aligned);
@@ -99,16 +107,79 @@ mod tests {
         }
     }
 
+    /// Kernels follow the words of sparse groups without looking: the gate must refuse every word that would lead
+    /// them out of the row, twice to one block or behind the group.
+    #[test]
+    fn words_that_lead_astray_are_refused() {
+        use picovae_core::arena::align_up;
+        use picovae_core::model::blocks::{END, stride, table_len};
+        use picovae_core::model::wire::{HEADER_LEN, checksum};
+        let mut net = crate::benchmarks().remove(1);
+        net.pruned = 30;
+        for packing in [0x11, 0x12, 0x13, 0x14] {
+            let blob = crate::write(&net, packing);
+            let mut aligned = vec![0u128; blob.len() / 16 + 1];
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut aligned);
+            let bytes = &mut bytes[..blob.len()];
+            bytes.copy_from_slice(&blob);
+            let model = Model::parse(bytes).expect("a generated blob parses");
+            let record = *model.record(0).expect("a layer");
+            let inputs = usize::from(record.in_shape[2]);
+            let description = u32::from_le_bytes(blob[16..20].try_into().unwrap()) as usize;
+            let section = align_up(HEADER_LEN + description) + record.weights.offset as usize;
+            let count = i32::from(blob[section]);
+            assert!((2..4).contains(&count), "{count} blocks: the net was drawn for less than all");
+            let table = table_len(record.out_shape[2].into());
+            let sums = [16, 16, 0, 20][usize::from(packing - 0x11)];
+            let (first, second) = (section + table + sums, section + table + sums + 68);
+            let word = |at: usize| i32::from_le_bytes(blob[at..at + 4].try_into().unwrap());
+            let places = inputs.div_ceil(16) as i32;
+            let stride = stride(packing) as i32;
+            let mut astray = vec![
+                (first, word(second)),
+                (first, word(first) + 1),
+                (first, -3),
+                (first, END),
+                (first, i32::MIN),
+                (second, word(first)),
+                (second, places * stride),
+                (second, i32::MAX / stride * stride),
+                (section, word(section) + 1),
+                (section, word(section) - 1),
+                (section, word(section) | 0xffff),
+            ];
+            if packing == 0x14 {
+                astray.extend([count - 1, count + 1, 0, -1].map(|count| (first - 4, count)));
+            } else {
+                let end = first + count as usize * 68;
+                assert_eq!(word(end), END);
+                astray.extend([0, stride, -2].map(|word| (end, word)));
+            }
+            for (at, value) in astray {
+                bytes.copy_from_slice(&blob);
+                bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+                let crc = checksum(bytes);
+                bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+                assert!(Model::parse(bytes).is_err(), "{packing}: {value} at {}", at - section);
+            }
+        }
+    }
+
     /// Whatever the gate still accepts of a damaged blob (with a right checksum) runs without
     /// a panic: overflow checks and debug assertions are on in this profile.
     #[test]
     fn damaged_blobs_are_refused_or_run() {
         let mut random = crate::Random::new(7);
-        let nets =
-            [crate::convolutions(), crate::conformance()[..12].to_vec(), crate::nibbles()].concat();
+        let nets = [
+            crate::convolutions(),
+            crate::conformance()[..12].to_vec(),
+            crate::nibbles(),
+            crate::sparse(),
+        ]
+        .concat();
         let mut accepted = 0;
         for net in nets.iter().filter(|net| net.inputs < 400) {
-            for packing in 0..=5 {
+            for packing in PACKINGS {
                 let blob = crate::write(net, packing);
                 let mut aligned = vec![0u128; blob.len().div_ceil(16)];
                 for _ in 0..150 {

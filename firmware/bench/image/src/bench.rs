@@ -94,7 +94,7 @@ fn one_layer(layer: &LayerView<'_>, input: &[i8], scratch: &mut [u8], out: &mut 
 fn main() -> ! {
     let mut arena = Arena::<8192>::new();
     println!("backend {}", kernels::BACKEND);
-    for net in common::BENCHMARKS {
+    for net in [common::BENCHMARKS, common::COMPRESSED, common::FOUR_BITS].into_iter().flatten() {
         let Ok(model) = Model::parse(&net.blob.0) else { process::exit(1) };
         let Ok(mut vae) = Vae::new(&model, arena.bytes()) else { process::exit(1) };
         common::fill(0, vae.features_mut());
