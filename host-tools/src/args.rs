@@ -25,6 +25,8 @@ pub struct Cli {
 /// One verb a variant; each has its file under `commands/`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run two models layer by layer and say where they part.
+    Diff(commands::diff::DiffArgs),
     /// Judge a model on labelled recordings: ROC AUC, F1, false alarms, ELBO.
     Eval(commands::eval::EvalArgs),
     /// Decode draws from the prior into a picture.

@@ -12,11 +12,13 @@
 //! | [`emit`] | int8 to blob |
 //! | [`simulate`] | the blob on the host, through `picovae-core` |
 //! | [`evaluate`] | figures of a model, float or int8, on labelled recordings |
+//! | [`diff`] | two models on the same windows, layer by layer |
 //! | [`metrics`] | ROC AUC, average precision, F1, false alarms |
 //!
 //! The command line lives in the binary of the same name: it parses, calls
 //! this library and prints.
 
+pub mod diff;
 pub mod emit;
 pub mod evaluate;
 pub mod graph;

@@ -109,6 +109,27 @@ fn every_packing_scores_the_same() {
 }
 
 #[test]
+fn diff_names_the_first_layer_that_parts() {
+    let shop = Workshop::new();
+    let diff = |b: &str| -> (i32, Value) {
+        let output =
+            shop.run(&["diff", "machine.safetensors", b, "--input", "normal.npy", "--json"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.code().unwrap(), serde_json::from_str(&text).unwrap())
+    };
+    let (code, report) = diff("machine.safetensors");
+    assert_eq!((code, &report["first_divergence"]), (0, &Value::Null));
+    assert_eq!(report["layers"][0]["max_abs"], 0.0);
+    let (code, report) = diff("machine.pvae");
+    assert_eq!((code, &report["first_divergence"]), (0, &Value::Null), "{report}");
+    // Another training parts at its first layer, not at the features.
+    shop.train("other.safetensors", &["--beta", "0.5"]);
+    let (code, report) = diff("other.safetensors");
+    assert_eq!(code, 1);
+    assert_eq!(report["first_divergence"], report["layers"][1]["name"]);
+}
+
+#[test]
 fn a_drift_beyond_the_budget_is_exit_code_1() {
     let shop = Workshop::new();
     let output = shop.run(&[

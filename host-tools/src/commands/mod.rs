@@ -1,5 +1,6 @@
 //! The verbs: each parses its arguments, calls the library and prints.
 
+pub mod diff;
 pub mod eval;
 pub mod generate;
 pub mod inspect;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 /// Runs a verb.
 pub fn run(command: Command, printer: &mut Printer) -> miette::Result<ExitCode> {
     match command {
+        Command::Diff(args) => diff::run(args, printer),
         Command::Eval(args) => eval::run(args, printer),
         Command::Generate(args) => generate::run(args, printer),
         Command::Inspect(args) => inspect::run(args, printer),

@@ -7,7 +7,7 @@ use clap::Args;
 use miette::IntoDiagnostic;
 use picovae::emit::{Blob, Calibrated, write};
 use picovae::graph::{Likelihood, ScoreKind};
-use picovae::quantize::{QuantizeError, QuantizeOptions, RangeMethod, lower, observe};
+use picovae::quantize::{QuantizeError, QuantizeOptions, RangeMethod, WeightBits, lower, observe};
 use picovae::recording::WindowSet;
 use picovae::simulate::{calibrate_set, real_score, score_set};
 use picovae_core::fixed::Rounding;
@@ -24,6 +24,8 @@ use crate::printer::{Listing, Printer};
   picovae quantize ecg.safetensors --calibrate beats.npy --rows 0..500 \\
       --labels labels.npy --keep-label 0 --range mse -o ecg.pvae
   picovae quantize vae.safetensors --calibrate train-images-idx3-ubyte.gz -o vae.pvae   # a PyTorch state dict
+
+  picovae quantize vae.safetensors --calibrate train.npy --weight-bits 4,encoder.0=8 -o vae4.pvae
 
 Exit code 1 where the int8 model's mean score drifts from the float model's by more than --max-drift.")]
 pub struct QuantizeArgs {
@@ -44,6 +46,9 @@ pub struct QuantizeArgs {
     /// Range of activations: minmax, percentile(P), mse.
     #[arg(long, default_value = "percentile(0.9999)")]
     range: RangeMethod,
+    /// Bits of the weights: 8 or 4, then exceptions by layer, e.g. 4,encoder.0=8.
+    #[arg(long, value_name = "BITS", default_value = "8")]
+    weight_bits: WeightBits,
     /// The features' range is what calibration saw, times this.
     #[arg(long, value_name = "FACTOR", default_value_t = 3.0)]
     input_headroom: f32,
@@ -120,6 +125,7 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
     let options = QuantizeOptions {
         range: args.range,
         input_headroom: args.input_headroom,
+        weight_bits: args.weight_bits.clone(),
         rounding: match args.rounding {
             RoundingArg::Double => Rounding::Double,
             RoundingArg::Single => Rounding::Single,
