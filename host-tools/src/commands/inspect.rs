@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use picovae::emit::{Blob, Calibrated, write};
 use picovae::graph::Vae;
+use picovae::graph::{BandScale, Spectrum, Taper};
 use picovae::quantize::{QuantizeOptions, lower, observe};
 use picovae::simulate::real_score;
 use picovae_core::model::wire::{Calibration, Likelihood};
@@ -45,6 +46,8 @@ struct InspectReport {
     hop: usize,
     channels: usize,
     remove_mean: bool,
+    decimate: usize,
+    spectrum: Option<SpectrumReport>,
     input_lsb: Vec<f32>,
     latent: usize,
     variational: bool,
@@ -55,6 +58,59 @@ struct InspectReport {
     source_sha256: String,
     tool: String,
     layers: Vec<LayerReport>,
+}
+
+/// The spectrum of a front-end.
+#[derive(Debug, Serialize)]
+struct SpectrumReport {
+    frame_len: usize,
+    frame_hop: usize,
+    stack: usize,
+    taper: &'static str,
+    bands: usize,
+    scale: &'static str,
+}
+
+impl SpectrumReport {
+    fn of_float(spectrum: &Spectrum) -> Self {
+        Self {
+            frame_len: spectrum.frame_len,
+            frame_hop: spectrum.frame_hop,
+            stack: spectrum.stack,
+            taper: match spectrum.taper {
+                Taper::None => "none",
+                Taper::Hann => "hann",
+            },
+            bands: spectrum.bands,
+            scale: match spectrum.scale {
+                BandScale::Linear => "linear",
+                BandScale::Log => "log",
+                BandScale::LogMel => "log-mel",
+            },
+        }
+    }
+
+    /// The blob holds edges: whether they are linear or logarithmic is for the eye.
+    fn of_wire(spectrum: &picovae_core::model::wire::Spectrum) -> Self {
+        Self {
+            frame_len: 1 << spectrum.log2_len,
+            frame_hop: spectrum.frame_hop.into(),
+            stack: spectrum.stack.into(),
+            taper: match spectrum.taper {
+                picovae_core::frontend::Taper::None => "none",
+                picovae_core::frontend::Taper::Hann => "hann",
+            },
+            bands: spectrum.bands.into(),
+            scale: if spectrum.triangles.is_some() { "triangles" } else { "sums" },
+        }
+    }
+}
+
+impl std::fmt::Display for SpectrumReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { frame_len, frame_hop, stack, taper, bands, scale } = self;
+        write!(f, "{stack} x {frame_len} samples, hop {frame_hop}, {taper}, {bands} bands, {scale}")
+    }
 }
 
 /// One layer.
@@ -119,6 +175,11 @@ pub fn run(args: InspectArgs, printer: &mut Printer) -> miette::Result<ExitCode>
             ),
         )
         .row(
+            "decimation",
+            if report.decimate > 1 { report.decimate.to_string() } else { "none".into() },
+        )
+        .row("spectrum", report.spectrum.as_ref().map_or("none".into(), ToString::to_string))
+        .row(
             "latent",
             format!(
                 "{}{}",
@@ -172,6 +233,8 @@ fn of_float(file: String, vae: &Vae) -> InspectReport {
         hop: vae.frontend.hop,
         channels: vae.frontend.channels,
         remove_mean: vae.frontend.remove_mean,
+        decimate: vae.frontend.decimate,
+        spectrum: vae.frontend.spectrum.as_ref().map(SpectrumReport::of_float),
         input_lsb: vae.frontend.input_lsb.clone(),
         latent: vae.latent_len(),
         variational: vae.logvar.is_some(),
@@ -272,6 +335,8 @@ fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
         hop: description.frontend.hop.into(),
         channels: description.frontend.channels.into(),
         remove_mean: description.frontend.remove_mean,
+        decimate: model.extension().decimation.map_or(1, |decimation| decimation.factor.into()),
+        spectrum: model.extension().spectrum.as_ref().map(SpectrumReport::of_wire),
         input_lsb: model.lsb_bits().iter().map(|bits| f32::from_bits(*bits)).collect(),
         latent: model.latent_len(),
         variational: description.latent.has_logvar,

@@ -2,6 +2,7 @@
 
 pub mod diff;
 pub mod eval;
+pub mod front_end;
 pub mod generate;
 pub mod inspect;
 mod model_file;

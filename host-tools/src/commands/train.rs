@@ -1,5 +1,6 @@
 //! `picovae train`: normal recordings to a `.safetensors` model.
 
+use super::front_end::FrontEndArgs;
 use crate::args::{DataArgs, Loaded, command_line, file_name, sha256_of, window_set};
 use crate::printer::{Listing, Printer, Table};
 use clap::Args;
@@ -18,6 +19,8 @@ use std::process::ExitCode;
   picovae train train-images-idx3-ubyte.gz -o mnist.safetensors --epochs 20
   picovae train fan.npy -o fan.safetensors --likelihood gaussian --remove-mean \\
       --normalize global --hidden 64 --latent 8
+  picovae train clips.npy -o car.safetensors --likelihood gaussian --spectrum 1024 --frame-hop 512 \\
+      --stack 5 --bands 128 --scale log-mel --sample-rate 16000 --hop 512 --hidden 128,64 --latent 8
   picovae train beats.npy --labels labels.npy --keep-label 0 --rows 0..500 -o ecg.safetensors \\
       --likelihood gaussian --normalize none --hidden 64,32 --latent 8 --epochs 300
   picovae train pump.csv --columns Pressure,Current --window 60 --hop 10 \\
@@ -31,8 +34,8 @@ pub struct TrainArgs {
     /// Model to write.
     #[arg(short, long, value_name = "OUT.safetensors")]
     out: PathBuf,
-    /// Frames a window [default: a whole row of the recording].
-    #[arg(long, value_name = "FRAMES")]
+    /// Frames a window [default: a whole row of the recording; with a spectrum, what it reads].
+    #[arg(long, value_name = "FRAMES", conflicts_with = "spectrum")]
     window: Option<usize>,
     /// Frames from window to window [default: one window].
     #[arg(long, value_name = "FRAMES")]
@@ -40,9 +43,11 @@ pub struct TrainArgs {
     /// Values a frame [default: told from the recording's shape].
     #[arg(long, value_name = "N")]
     channels: Option<usize>,
-    /// Subtract each channel's mean over the window.
+    /// Subtract each channel's mean over the window; always with a spectrum.
     #[arg(long)]
     remove_mean: bool,
+    #[command(flatten)]
+    front_end: FrontEndArgs,
     /// Scaling of features: per-channel, global, none, unit255 [default:
     /// unit255 for bernoulli, per-channel for gaussian].
     #[arg(long)]
@@ -198,6 +203,7 @@ impl TrainArgs {
         });
         let window_len = match self.window {
             Some(window) => window,
+            None if self.front_end.fixes_window() => 0,
             None if recording.shape.len() > 1 && channels > 0 => row_len / channels,
             None => {
                 return Err(miette::miette!(
@@ -207,10 +213,9 @@ impl TrainArgs {
                 ));
             }
         };
-        Ok(Frontend {
-            remove_mean: self.remove_mean,
-            ..Frontend::identity(window_len, self.hop.unwrap_or(window_len), channels)
-        })
+        let frontend = self.front_end.frontend(window_len, self.hop, channels, self.remove_mean);
+        frontend.validate()?;
+        Ok(frontend)
     }
 
     fn config(&self) -> TrainConfig {

@@ -1,6 +1,7 @@
 //! Blobs: writing them, and holding them in memory as the device would.
 
 mod blob;
+mod extension;
 pub mod pack;
 mod write;
 

@@ -3,11 +3,12 @@
 use picovae_core::arena::{ALIGNMENT, align_up};
 use picovae_core::model::packing::has_numbers_apart;
 use picovae_core::model::wire::{
-    self, Description, HEADER_LEN, Header, LayerRecord, Span, flags, op, packing,
+    self, Description, Extension, HEADER_LEN, Header, LayerRecord, Span, flags, op, packing,
 };
 use picovae_core::{Model, ModelError};
 
 use super::blob::{Blob, BlobError};
+use super::extension::extension;
 use super::pack::{Packed, Rows, for_target, pack};
 use crate::graph::{Geometry, ScoreKind, Shape};
 use crate::quantize::{
@@ -59,11 +60,11 @@ pub fn core_score(kind: ScoreKind) -> picovae_core::ScoreKind {
 
 /// The payload, growing.
 #[derive(Default)]
-struct Payload(Vec<u8>);
+pub(super) struct Payload(Vec<u8>);
 
 impl Payload {
     /// Appends bytes at a multiple of `alignment`; returns where they lie.
-    fn push(&mut self, bytes: &[u8], alignment: usize) -> Span {
+    pub(super) fn push(&mut self, bytes: &[u8], alignment: usize) -> Span {
         self.0.resize(self.0.len().next_multiple_of(alignment), 0);
         let offset = self.0.len() as u32;
         self.0.extend_from_slice(bytes);
@@ -214,6 +215,7 @@ fn bytes(
     let float = &model.frontend.float;
     let lsbs: Vec<f32> = (0..float.channels).map(|channel| float.lsb(channel)).collect();
     let lsb = payload.push(bytemuck::cast_slice(&lsbs), 4).offset;
+    let extension = extension(&mut payload, model);
     let latent = &model.latent;
     let description = Description {
         name: &model.name,
@@ -254,10 +256,15 @@ fn bytes(
         calibration: calibrated.summary,
         arena_len,
     };
-    let serialized = postcard::to_allocvec(&description).map_err(|error| BlobError::Serialize {
+    let unserializable = |error: postcard::Error| BlobError::Serialize {
         name: model.name.clone(),
         reason: error.to_string(),
-    })?;
+    };
+    let mut serialized = postcard::to_allocvec(&description).map_err(unserializable)?;
+    let version = if extension == Extension::default() { 1 } else { wire::VERSION };
+    if version > 1 {
+        serialized.extend(postcard::to_allocvec(&extension).map_err(unserializable)?);
+    }
     let start = align_up(HEADER_LEN + serialized.len());
     let total = align_up(start + payload.0.len());
     let mut blob = vec![0; total];
@@ -265,7 +272,7 @@ fn bytes(
     blob[start..start + payload.0.len()].copy_from_slice(&payload.0);
     let mut header = Header {
         magic: wire::MAGIC,
-        version: 1,
+        version,
         reserved: 0,
         total_len: total as u32,
         crc32: 0,

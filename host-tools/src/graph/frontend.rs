@@ -1,6 +1,6 @@
 //! From raw samples to features: the float twin of the device's front-end.
 
-use super::GraphError;
+use super::{Extractor, GraphError, Spectrum};
 use serde::{Deserialize, Serialize};
 
 /// How a window of samples becomes the encoder's input.
@@ -14,11 +14,17 @@ pub struct Frontend {
     pub hop: usize,
     /// Values a frame (for images: 1).
     pub channels: usize,
-    /// Subtract each channel's mean over the window first.
+    /// Subtract each channel's mean over the window (or the spectrum's frame) first.
     pub remove_mean: bool,
-    /// Per channel, in the recording's units.
+    /// One of so many samples is kept, behind an anti-alias filter; 1 keeps all.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub decimate: usize,
+    /// Features are bands of spectra instead of samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spectrum: Option<Spectrum>,
+    /// Per [group](Self::groups), in the recording's units, or log2 of a power in counts.
     pub offset: Vec<f32>,
-    /// Per channel, in the recording's units: `feature = (x - offset) / scale`.
+    /// Per group, in the same units: `feature = (x - offset) / scale`.
     pub scale: Vec<f32>,
     /// The device sees `raw = round(x / lsb)` as i16: one for all channels, or one a channel.
     #[serde(deserialize_with = "one_or_many")]
@@ -33,6 +39,8 @@ impl Frontend {
             hop,
             channels,
             remove_mean: false,
+            decimate: 1,
+            spectrum: None,
             offset: vec![0.0; channels],
             scale: vec![1.0; channels],
             input_lsb: vec![1.0],
@@ -44,17 +52,65 @@ impl Frontend {
         Self { scale: vec![255.0], ..Self::identity(pixels, pixels, 1) }
     }
 
-    /// Elements of a window, and features of the model.
+    /// Samples of a window.
     pub fn input_len(&self) -> usize {
         self.window_len.saturating_mul(self.channels)
     }
 
-    /// Writes the features of one window.
+    /// Whether features are the samples themselves, only scaled.
+    pub fn is_plain(&self) -> bool {
+        self.decimate == 1 && self.spectrum.is_none()
+    }
+
+    /// Samples a channel that decimation leaves of a window.
+    pub fn steps(&self) -> usize {
+        if self.decimate <= 1 {
+            return self.window_len;
+        }
+        let taps = Self::taps(self.decimate);
+        self.window_len.checked_sub(taps).map_or(0, |spare| spare / self.decimate + 1)
+    }
+
+    /// The window of raw frames that decimation leaves `steps` of.
+    pub fn window_for(steps: usize, decimate: usize) -> usize {
+        match decimate {
+            0 | 1 => steps,
+            _ => steps.saturating_sub(1) * decimate + Self::taps(decimate),
+        }
+    }
+
+    /// Taps of the filter in front of a decimation.
+    fn taps(decimate: usize) -> usize {
+        decimate.saturating_mul(24) + 1
+    }
+
+    /// Features that each have their own offset and scale: the channels, or every
+    /// band of every channel, channels innermost.
+    pub fn groups(&self) -> usize {
+        self.channels.saturating_mul(self.spectrum.as_ref().map_or(1, |spectrum| spectrum.bands))
+    }
+
+    /// Features of the model: `[steps][channels]`, or `[frames][bands][channels]`.
+    pub fn feature_len(&self) -> usize {
+        let rows = self.spectrum.as_ref().map_or(self.steps(), |spectrum| spectrum.stack);
+        rows.saturating_mul(self.groups())
+    }
+
+    /// Writes the features of one window; for many of them prepare an [`Extractor`].
     ///
     /// `window` holds `input_len` samples in the recording's units; `out`
-    /// receives as many features. Whatever is longer than the other is left
-    /// alone; callers pass equal lengths.
+    /// receives `feature_len` features. A front-end that does not
+    /// [validate](Self::validate) gives none.
     pub fn features(&self, window: &[f32], out: &mut [f32]) {
+        if self.is_plain() {
+            self.plain_features(window, out);
+        } else if let Ok(mut extractor) = Extractor::new(self) {
+            extractor.features(window, out);
+        }
+    }
+
+    /// Samples, less their mean where asked for, scaled.
+    pub(super) fn plain_features(&self, window: &[f32], out: &mut [f32]) {
         debug_assert_eq!(window.len(), self.input_len());
         debug_assert_eq!(out.len(), self.input_len());
         let channels = self.channels;
@@ -102,11 +158,13 @@ impl Frontend {
         if self.window_len.checked_mul(self.channels).is_none() {
             return bad("window_len", self.window_len.to_string(), "smaller");
         }
-        if self.offset.len() != self.channels {
-            return bad("the number of offsets", self.offset.len().to_string(), "one a channel");
+        self.validate_spectrum()?;
+        let must = "one a channel, or one a band and channel";
+        if self.offset.len() != self.groups() {
+            return bad("the number of offsets", self.offset.len().to_string(), must);
         }
-        if self.scale.len() != self.channels {
-            return bad("the number of scales", self.scale.len().to_string(), "one a channel");
+        if self.scale.len() != self.groups() {
+            return bad("the number of scales", self.scale.len().to_string(), must);
         }
         if let Some(value) = self.offset.iter().find(|v| !v.is_finite()) {
             return bad("offset", value.to_string(), "finite");
@@ -123,6 +181,38 @@ impl Frontend {
         }
         Ok(())
     }
+}
+
+impl Frontend {
+    fn validate_spectrum(&self) -> Result<(), GraphError> {
+        let bad = |setting, value: usize, must| {
+            Err(GraphError::Frontend { setting, value: value.to_string(), must })
+        };
+        if self.decimate == 0 || self.decimate > 64 {
+            return bad("decimation", self.decimate, "between 1 and 64");
+        }
+        if !self.hop.is_multiple_of(self.decimate) {
+            return bad("hop", self.hop, "a multiple of the decimation");
+        }
+        if Self::window_for(self.steps(), self.decimate) != self.window_len {
+            return bad("window_len", self.window_len, "what the decimation's filter leaves whole");
+        }
+        if let Some(spectrum) = &self.spectrum {
+            spectrum.tables(self.decimate)?;
+            if spectrum.window_len() != self.steps() {
+                return bad("window_len", self.window_len, "as long as the spectrum's frames");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 /// A number, or a list of numbers.

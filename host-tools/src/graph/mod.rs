@@ -6,16 +6,19 @@
 
 mod activation;
 mod error;
+mod extract;
 mod forward;
 mod frontend;
 mod geometry;
 mod likelihood;
 mod op;
 mod score;
+mod spectrum;
 mod windows;
 
 pub use activation::Activation;
 pub use error::GraphError;
+pub use extract::{Extractor, FrontendTables};
 pub use forward::Trace;
 pub(crate) use forward::sample;
 pub use frontend::Frontend;
@@ -25,6 +28,8 @@ pub use op::Op;
 pub use score::{
     ScoreKind, Scores, bernoulli_nll, gaussian_nll, kl_divergence, reconstruction_error,
 };
+
+pub use spectrum::{BandScale, BandTables, Spectrum, Taper};
 
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
@@ -128,9 +133,9 @@ impl Vae {
             .chain(self.decoder.iter())
     }
 
-    /// Features of one window: `window_len * channels`.
+    /// Features of one window.
     pub fn input_len(&self) -> usize {
-        self.frontend.input_len()
+        self.frontend.feature_len()
     }
 
     /// Dimensions of the latent.

@@ -4,7 +4,7 @@ use picovae_core::fixed::Rounding;
 use picovae_core::fixed::wide::Factor;
 
 use super::grid::{Grid, Multiplier};
-use crate::graph::{Frontend, Geometry, Provenance, ScoreKind};
+use crate::graph::{Frontend, FrontendTables, Geometry, Provenance, ScoreKind};
 
 /// A model in integers: what a blob holds, before packing.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,10 +38,12 @@ pub struct IntFrontend {
     pub float: Frontend,
     /// Grid of the features.
     pub grid: Grid,
-    /// Per channel, raw counts (times `window_len` with `remove_mean`).
+    /// Per group; raw counts (times the steps with `remove_mean`), or logarithms in Q16.
     pub offset: Vec<i32>,
-    /// Per channel.
+    /// Per group.
     pub multiplier: Vec<Multiplier>,
+    /// Filter and bands.
+    pub tables: FrontendTables,
 }
 
 /// A layer in integers.

@@ -3,6 +3,7 @@
 //! A window is a contiguous run of the recording's samples, so windows are
 //! slices: nothing is copied however much they overlap.
 
+use super::window_set::features_of;
 use super::{Recording, RecordingError};
 use crate::graph::Frontend;
 use ndarray::Array2;
@@ -154,18 +155,12 @@ impl<'a> Clips<'a> {
         (0..this.window_count()).map(move |index| this.window(index))
     }
 
-    /// Features of a range of windows, `[window][input_len]`.
+    /// Features of a range of windows, `[window][feature_len]`.
     ///
     /// # Panics
     /// When the range leaves [`Self::window_count`].
     pub fn features(&self, frontend: &Frontend, range: Range<usize>) -> Array2<f32> {
-        let mut out = Array2::zeros((range.len(), frontend.input_len()));
-        for (mut row, index) in out.rows_mut().into_iter().zip(range) {
-            if let Some(row) = row.as_slice_mut() {
-                frontend.features(self.window(index).samples, row);
-            }
-        }
-        out
+        features_of(frontend, range.len(), |row| self.window(range.start + row).samples)
     }
 
     /// Ranges of at most `len` windows that cover all of them, for

@@ -1,8 +1,9 @@
 //! Windows gathered from several recordings, for training and calibration.
 
 use super::{Clips, RecordingError, Window};
-use crate::graph::Frontend;
+use crate::graph::{Extractor, Frontend};
 use ndarray::Array2;
+use rayon::prelude::*;
 
 /// A selection of windows out of one or more recordings. Holds indices only.
 #[derive(Debug, Clone, Default)]
@@ -79,18 +80,12 @@ impl<'a> WindowSet<'a> {
         (self.windows[index].0 as usize, self.window(index).clip)
     }
 
-    /// Features of the given windows, `[window][input_len]`, in that order.
+    /// Features of the given windows, `[window][feature_len]`, in that order.
     ///
     /// # Panics
     /// When an index is not below [`Self::len`].
     pub fn features(&self, frontend: &Frontend, indices: &[usize]) -> Array2<f32> {
-        let mut out = Array2::zeros((indices.len(), frontend.input_len()));
-        for (mut row, index) in out.rows_mut().into_iter().zip(indices) {
-            if let Some(row) = row.as_slice_mut() {
-                frontend.features(self.window(*index).samples, row);
-            }
-        }
-        out
+        features_of(frontend, indices.len(), |row| self.window(indices[row]).samples)
     }
 
     /// The subset with the given indices.
@@ -103,4 +98,35 @@ impl<'a> WindowSet<'a> {
             windows: indices.iter().map(|i| self.windows[*i]).collect(),
         }
     }
+}
+
+/// Windows given to one thread at a time.
+const CHUNK: usize = 16;
+
+/// Features of `count` windows, `[window][feature_len]`: on all cores where that pays.
+pub(super) fn features_of<'s>(
+    frontend: &Frontend,
+    count: usize,
+    window: impl Fn(usize) -> &'s [f32] + Sync,
+) -> Array2<f32> {
+    let len = frontend.feature_len();
+    let mut out = Array2::zeros((count, len));
+    let Some(all) = out.as_slice_mut().filter(|_| len > 0) else { return out };
+    let fill = |extractor: &mut Option<Extractor<'_>>, (chunk, rows): (usize, &mut [f32])| {
+        for (row, features) in rows.chunks_mut(len).enumerate() {
+            // Callers have validated the front-end: it is there.
+            if let Some(extractor) = extractor {
+                extractor.features(window(chunk * CHUNK + row), features);
+            }
+        }
+    };
+    let prepare = || Extractor::new(frontend).ok();
+    let chunks = CHUNK * len;
+    if frontend.is_plain() {
+        let mut extractor = prepare();
+        all.chunks_mut(chunks).enumerate().for_each(|chunk| fill(&mut extractor, chunk));
+    } else {
+        all.par_chunks_mut(chunks).enumerate().for_each_init(prepare, fill);
+    }
+    out
 }

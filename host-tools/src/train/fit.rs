@@ -1,5 +1,6 @@
 //! The training loop: batches, warm-up, validation, early stopping.
 
+use super::features::Features;
 use super::network::{Batch, Network, StepConfig};
 use super::{FitConfig, Sigma, Stream, TrainError, split, stream};
 use crate::graph::{Likelihood, Vae, sample};
@@ -80,6 +81,7 @@ pub fn fit(
     check_unit_range(start, data)?;
 
     let mut network = Network::new(start, config.weight_decay)?;
+    let features = Features::new(data, &start.frontend);
     let mut sampler = Sampler::new(start, config);
     let mut shuffle = stream(config.seed, Stream::Shuffle);
     let steps_per_epoch = train.len().div_ceil(config.batch);
@@ -106,7 +108,7 @@ pub fn fit(
         let (mut nll, mut kl, mut loss) = (0.0, 0.0, 0.0);
         for indices in train.chunks(config.batch) {
             let step = config.step(report.steps, steps_per_epoch);
-            let batch = sampler.batch(data, indices);
+            let batch = sampler.batch(&features, indices);
             let batch_loss = network.step(&batch, step);
             let total = batch_loss.nll + f64::from(step.beta) * batch_loss.kl;
             if !total.is_finite() {
@@ -121,7 +123,7 @@ pub fn fit(
         }
         stepping += epoch_begun.elapsed().as_secs_f64();
         network.write_to(&mut vae);
-        let validation_loss = validate(&vae, data, &held_out, config);
+        let validation_loss = validate(&vae, &features, &held_out, config);
         report.epochs = epoch;
         report.history.push(EpochRecord { epoch, train_loss: loss, nll, kl, validation_loss });
         progress.set_message(match validation_loss {
@@ -188,8 +190,8 @@ impl<'a> Sampler<'a> {
         }
     }
 
-    fn batch(&mut self, data: &WindowSet<'_>, indices: &[usize]) -> Batch {
-        let target = data.features(&self.vae.frontend, indices);
+    fn batch(&mut self, data: &Features<'_, '_>, indices: &[usize]) -> Batch {
+        let target = data.of(indices);
         let mut input = target.clone();
         let rng = &mut self.corruption;
         if self.input_noise > 0.0 {
@@ -216,7 +218,7 @@ fn normal(shape: (usize, usize), rng: &mut impl Rng) -> Array2<f32> {
 /// call, so that epochs are compared fairly. `None` without windows.
 fn validate(
     vae: &Vae,
-    data: &WindowSet<'_>,
+    data: &Features<'_, '_>,
     held_out: &[usize],
     config: &FitConfig,
 ) -> Option<f64> {
@@ -229,7 +231,7 @@ fn validate(
         .par_chunks(VALIDATION_BATCH)
         .enumerate()
         .map(|(chunk, indices)| {
-            let x = data.features(&vae.frontend, indices);
+            let x = data.of(indices);
             let (mu, logvar) = vae.encode(x.view());
             let at = chunk * VALIDATION_BATCH;
             let noise = noise.slice(ndarray::s![at..at + indices.len(), ..]);
@@ -267,10 +269,9 @@ fn check_unit_range(vae: &Vae, data: &WindowSet<'_>) -> Result<(), TrainError> {
         return Ok(());
     }
     let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
-    let mut features = vec![0.0; vae.input_len()];
-    for i in 0..data.len() {
-        vae.frontend.features(data.window(i).samples, &mut features);
-        for x in &features {
+    let all: Vec<usize> = (0..data.len()).collect();
+    for batch in all.chunks(VALIDATION_BATCH) {
+        for x in &data.features(&vae.frontend, batch) {
             min = min.min(*x);
             max = max.max(*x);
         }

@@ -12,7 +12,7 @@ use rand::{Rng, RngExt};
 ///
 /// Layer names are PyTorch's for `Sequential(Linear, activation, Linear, …)`.
 pub fn random_vae(frontend: Frontend, shape: &Architecture, rng: &mut impl Rng) -> Vae {
-    let features = frontend.input_len();
+    let features = frontend.feature_len();
     let mut linear = |name: String, input: usize, out: usize, activation| {
         let bound = 1.0 / (input as f32).sqrt();
         let mut draw = || rng.random_range(-bound..=bound);

@@ -7,6 +7,7 @@
 
 mod config;
 mod error;
+mod features;
 mod fit;
 mod init;
 mod network;

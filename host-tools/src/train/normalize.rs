@@ -9,7 +9,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalize {
-    /// Zero mean and unit deviation, each channel by itself.
+    /// Zero mean and unit deviation, each channel (each band of it) by itself.
     PerChannel,
     /// Zero mean and unit deviation over all channels together, which keeps
     /// their proportions.
@@ -54,8 +54,8 @@ pub fn fit_frontend(
 ) -> Result<Frontend, TrainError> {
     let channels = frontend.channels;
     let mut fitted = Frontend {
-        offset: vec![0.0; channels],
-        scale: vec![1.0; channels],
+        offset: vec![0.0; frontend.groups()],
+        scale: vec![1.0; frontend.groups()],
         input_lsb: vec![1.0],
         ..frontend.clone()
     };
@@ -79,36 +79,33 @@ pub fn fit_frontend(
     Ok(fitted)
 }
 
+/// Windows whose features are held at a time.
+const BATCH: usize = 512;
+
 /// Mean and standard deviation of what the unscaled front-end gives, a
-/// channel; all channels share them where `together`.
+/// group (channel, or band and channel); all share them where `together`.
 fn moments(data: &WindowSet<'_>, frontend: &Frontend, together: bool) -> (Vec<f32>, Vec<f32>) {
-    let channels = frontend.channels;
-    let group = |c: usize| if together { 0 } else { c };
-    // Two passes: deviations from the mean keep their digits.
-    let mut features = vec![0.0; frontend.input_len()];
-    let mut mean = vec![0.0f64; channels];
-    let per_group = |sum: &mut Vec<f64>, share: usize| {
-        let count = (data.len() * frontend.window_len * share) as f64;
+    let groups = frontend.groups();
+    let group = |at: usize| if together { 0 } else { at % groups };
+    let share = if together { 1 } else { groups };
+    let count = (data.len() * frontend.feature_len()) as f64 / share as f64;
+    let all: Vec<usize> = (0..data.len()).collect();
+    let sums = |value: &dyn Fn(usize, f64) -> f64| {
+        let mut sum = vec![0.0f64; groups];
+        for batch in all.chunks(BATCH) {
+            for row in data.features(frontend, batch).rows() {
+                for (at, x) in row.iter().enumerate() {
+                    sum[group(at)] += value(group(at), f64::from(*x));
+                }
+            }
+        }
         sum.iter_mut().for_each(|s| *s /= count);
+        sum
     };
-    let share = if together { channels } else { 1 };
-    for i in 0..data.len() {
-        frontend.features(data.window(i).samples, &mut features);
-        for (at, x) in features.iter().enumerate() {
-            mean[group(at % channels)] += f64::from(*x);
-        }
-    }
-    per_group(&mut mean, share);
-    let mut variance = vec![0.0f64; channels];
-    for i in 0..data.len() {
-        frontend.features(data.window(i).samples, &mut features);
-        for (at, x) in features.iter().enumerate() {
-            let g = group(at % channels);
-            variance[g] += (f64::from(*x) - mean[g]).powi(2);
-        }
-    }
-    per_group(&mut variance, share);
-    (0..channels)
+    // Two passes: deviations from the mean keep their digits.
+    let mean = sums(&|_, x| x);
+    let variance = sums(&|g, x| (x - mean[g]).powi(2));
+    (0..groups)
         .map(group)
         .map(|g| {
             let deviation = variance[g].sqrt() as f32;

@@ -36,23 +36,27 @@ pub(super) fn lower_frontend(
     frontend: &Frontend,
     grid: Grid,
 ) -> Result<IntFrontend, QuantizeError> {
-    let window = frontend.window_len as f64;
-    let gain = if frontend.remove_mean { window } else { 1.0 };
+    let gain = if frontend.remove_mean { frontend.steps() as f64 } else { 1.0 };
     let (mut offset, mut multiplier) = (Vec::new(), Vec::new());
-    for (channel, (&o, &s)) in frontend.offset.iter().zip(&frontend.scale).enumerate() {
-        let lsb = f64::from(frontend.lsb(channel));
+    for (group, (&o, &s)) in frontend.offset.iter().zip(&frontend.scale).enumerate() {
+        let channel = group % frontend.channels;
         let error = || QuantizeError::Frontend { channel };
-        let counts = (f64::from(o) / lsb * gain).round();
-        // v = T x - sum - offset must fit i32; the core checks the same.
-        let room = f64::from(i32::MAX) - 65_536.0 * gain;
-        if counts.abs() > room {
+        // Real value of one unit of what the core normalizes, and how far that reaches.
+        let (unit, reach) = match frontend.spectrum {
+            Some(_) => (1.0 / 65_536.0, f64::from(1 << 23)),
+            None => (f64::from(frontend.lsb(channel)) / gain, 65_536.0 * gain),
+        };
+        let counts = (f64::from(o) / unit).round();
+        // v - offset must fit i32; the core checks the same.
+        if counts.abs() > f64::from(i32::MAX) - reach {
             return Err(error());
         }
-        let factor = lsb / (f64::from(s) * grid.scale * gain);
+        let factor = unit / (f64::from(s) * grid.scale);
         offset.push(counts as i32);
         multiplier.push(Multiplier::from_factor(factor).ok_or_else(error)?);
     }
-    Ok(IntFrontend { float: frontend.clone(), grid, offset, multiplier })
+    let tables = frontend.tables()?;
+    Ok(IntFrontend { float: frontend.clone(), grid, offset, multiplier, tables })
 }
 
 /// Real distance of two reconstructions on the features' grid with its fraction bits.
