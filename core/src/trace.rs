@@ -6,7 +6,7 @@ use crate::score::Score;
 pub trait Trace {
     /// The int8 features of the window.
     fn features(&mut self, _features: &[i8]) {}
-    /// The int8 output of layer `index` (encoder first).
+    /// The int8 output of layer `index` (encoder first); of a widened head, before it is widened.
     fn layer(&mut self, _index: usize, _activations: &[i8]) {}
     /// The int16 output of layer `index`: `mu` and `logvar`, or the decoder's output.
     fn head(&mut self, _index: usize, _values: &[i16]) {}

@@ -273,6 +273,7 @@ fn write(
                 *out = saturate_i16(value);
             }
         }
-        (OutputBuffer::Int8(_), Output::Int16) => {}
+        // A widened layer comes here as its int8 part.
+        (OutputBuffer::Int8(_), Output::Int16 | Output::Widened { .. }) => {}
     }
 }

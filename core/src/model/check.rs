@@ -139,7 +139,7 @@ fn check_layers(model: &Model<'_>) -> Result<ArenaPlan, ModelError> {
             return Err(wrong_shape);
         }
         // Heads are wide, everything else is int8.
-        if is_last != (record.output == output::INT16) {
+        if is_last == (record.output == output::INT8) {
             return Err(ModelError::UnsupportedLayer { layer: index });
         }
         check_numbers(&layer, description.rounding, index)?;
@@ -161,7 +161,7 @@ fn check_latent(latent: &Latent) -> Result<(), ModelError> {
 /// Multipliers, shifts and clamps in range, and no sum beyond 32 bits.
 fn check_numbers(layer: &LayerView<'_>, rounding: Rounding, index: u16) -> Result<(), ModelError> {
     let numbers = ModelError::LayerNumbers { layer: index };
-    if let Output::Int8 { min, max, .. } = layer.output
+    if let Output::Int8 { min, max, .. } | Output::Widened { min, max, .. } = layer.output
         && min > max
     {
         return Err(numbers);

@@ -51,6 +51,17 @@ pub enum Output<'a> {
     },
     /// int16: `saturate(requantize(acc))`.
     Int16,
+    /// int16: the int8 output without a table, then `table[q + 128]`.
+    Widened {
+        /// Added behind the requantization.
+        zero_point: i8,
+        /// Least output before the table.
+        min: i8,
+        /// Greatest output before the table.
+        max: i8,
+        /// What each int8 stands for.
+        table: &'a [i16; 256],
+    },
 }
 
 impl<'a> LayerView<'a> {
@@ -63,6 +74,7 @@ impl<'a> LayerView<'a> {
             && match record.output {
                 output::INT8 => true,
                 output::INT16 => record.table == NO_TABLE && record.op < op::MAX_POOL,
+                output::WIDENED => true,
                 _ => false,
             };
         if !known {
@@ -122,6 +134,12 @@ impl<'a> LayerView<'a> {
                 },
             },
             (output::INT16, NO_TABLE) => Output::Int16,
+            (output::WIDENED, offset) => Output::Widened {
+                zero_point: record.output_zero_point,
+                min: record.clamp_min,
+                max: record.clamp_max,
+                table: array::<i16>(payload, offset, 256)?.try_into().ok()?,
+            },
             _ => return None,
         };
         let operator = match record.op {
@@ -177,8 +195,15 @@ impl<'a> LayerView<'a> {
     pub fn output_bytes(&self) -> usize {
         match self.output {
             Output::Int8 { .. } => self.output_len(),
-            Output::Int16 => 2 * self.output_len(),
+            Output::Int16 | Output::Widened { .. } => 2 * self.output_len(),
         }
+    }
+
+    /// The layer as it is before [`Output::Widened`] looks its int8 output up, and that table.
+    pub fn narrow(&self) -> Option<(Self, &'a [i16; 256])> {
+        let Output::Widened { zero_point, min, max, table } = self.output else { return None };
+        let output = Output::Int8 { zero_point, min, max, table: None };
+        Some((Self { operator: self.operator, output }, table))
     }
 }
 

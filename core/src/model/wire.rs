@@ -105,7 +105,7 @@ pub struct LayerRecord {
     pub multiplier: u32,
     /// Offset of the int8 shifts, one an output channel.
     pub shift: u32,
-    /// Offset of the 256-entry activation table, or [`NO_TABLE`].
+    /// Offset of the 256-entry table (int8; int16 with [`output::WIDENED`]), or [`NO_TABLE`].
     pub table: u32,
     /// Scale of the output as IEEE-754 bits: for people and the host, never used by the core.
     pub scale_bits: u32,
@@ -163,6 +163,9 @@ pub mod output {
     pub const INT8: u8 = 0;
     /// int16, saturated: a head.
     pub const INT16: u8 = 1;
+    /// int8, clamped, then through a table of 256 int16: a head that is int8 in another
+    /// framework, or has an activation.
+    pub const WIDENED: u8 = 2;
 }
 
 /// Everything about a model but its layers and weights; postcard.

@@ -2,7 +2,7 @@
 
 use crate::fixed::requantize::requantize_single;
 use crate::kernels::{self, OutputBuffer};
-use crate::model::{ArenaPlan, Model, Step};
+use crate::model::{ArenaPlan, LayerView, Model, Step};
 use crate::trace::Trace;
 
 /// The arena's three parts.
@@ -39,14 +39,58 @@ pub(super) fn encode(model: &Model<'_>, arena: &mut [u8], trace: &mut impl Trace
             let Some(head) = parts.head.get_mut(..layer.output_len()) else {
                 return;
             };
-            kernels::run(layer, model.rounding(), input, scratch, OutputBuffer::Int16(head));
-            trace.head(index, head);
+            run_head(model, layer, index, input, scratch, head, trace);
         } else {
             let Some(output) = signed_mut(output).get_mut(..layer.output_len()) else {
                 return;
             };
             kernels::run(layer, model.rounding(), input, scratch, OutputBuffer::Int8(output));
             trace.layer(index, output);
+        }
+    }
+}
+
+/// The last layer of the encoder or decoder.
+fn run_head(
+    model: &Model<'_>,
+    layer: &LayerView<'_>,
+    index: usize,
+    input: &[i8],
+    scratch: &mut [u8],
+    out: &mut [i16],
+    trace: &mut impl Trace,
+) {
+    let narrow = layer.narrow();
+    let len = out.len();
+    // The lower half of a widened head holds its int8 values first.
+    let (layer, buffer) = match &narrow {
+        None => (layer, OutputBuffer::Int16(&mut *out)),
+        Some((narrow, _)) => {
+            (narrow, OutputBuffer::Int8(lower_half(out).get_mut(..len).unwrap_or_default()))
+        }
+    };
+    kernels::run(layer, model.rounding(), input, scratch, buffer);
+    if let Some((_, table)) = narrow {
+        trace.layer(index, lower_half(out).get(..len).unwrap_or_default());
+        widen(out, table);
+    }
+    trace.head(index, out);
+}
+
+/// The bytes of a head, from the first on.
+fn lower_half(head: &mut [i16]) -> &mut [i8] {
+    bytemuck::cast_slice_mut(head)
+}
+
+/// Replaces the int8 values in the lower half of `out` by their entries, the last one first:
+/// an entry covers no value that is still to be read.
+#[inline(never)]
+fn widen(out: &mut [i16], table: &[i16; 256]) {
+    for i in (0..out.len()).rev() {
+        let Some(&q) = lower_half(out).get(i) else { return };
+        let entry = table.get((i32::from(q) + 128) as usize).copied().unwrap_or(0);
+        if let Some(out) = out.get_mut(i) {
+            *out = entry;
         }
     }
 }
@@ -102,8 +146,7 @@ pub(super) fn decode(model: &Model<'_>, arena: &mut [u8], trace: &mut impl Trace
             let Some(output) = output.get_mut(..layer.output_len()) else {
                 return;
             };
-            kernels::run(layer, model.rounding(), input, scratch, OutputBuffer::Int16(output));
-            trace.head(first + index, output);
+            run_head(model, layer, first + index, input, scratch, output, trace);
         } else {
             let Some(output) = signed_mut(output).get_mut(..layer.output_len()) else {
                 return;

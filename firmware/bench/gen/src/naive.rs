@@ -21,7 +21,7 @@ pub fn layer(
             Output::Int8 { zero_point, .. } => {
                 int8(&layer.output, value.saturating_add(zero_point.into()))
             }
-            Output::Int16 => value.clamp(-32768, 32767),
+            Output::Int16 | Output::Widened { .. } => value.clamp(-32768, 32767),
         }
     };
     if let Operator::FullyConnected(matrix) = &layer.operator {
