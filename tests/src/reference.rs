@@ -21,7 +21,7 @@ pub struct Reference<'a> {
 pub struct Activations {
     /// int8 features.
     pub features: Vec<i64>,
-    /// Output of every layer, encoder first; heads included.
+    /// Output of every layer, encoder first; heads included, a widened one's int8 part before it.
     pub layers: Vec<Vec<i64>>,
     /// The decoder's int8 input.
     pub latent: Vec<i64>,
@@ -73,8 +73,7 @@ impl<'a> Reference<'a> {
         let encoder_len = usize::from(self.description.encoder_len);
         let mut x = result.features.clone();
         for record in &self.records[..encoder_len] {
-            x = self.layer(record, &x);
-            result.layers.push(x.clone());
+            x = self.layer(record, &x, &mut result.layers);
         }
         let latent = &self.description.latent;
         result.latent = x[..usize::from(latent.len)]
@@ -86,8 +85,7 @@ impl<'a> Reference<'a> {
             .collect();
         x = result.latent.clone();
         for record in &self.records[encoder_len..] {
-            x = self.layer(record, &x);
-            result.layers.push(x.clone());
+            x = self.layer(record, &x, &mut result.layers);
         }
         result
     }
@@ -114,8 +112,25 @@ impl<'a> Reference<'a> {
             .collect()
     }
 
+    /// A layer, its output pushed to `seen`; of a widened one its int8 part too.
+    fn layer(&self, record: &LayerRecord, x: &[i64], seen: &mut Vec<Vec<i64>>) -> Vec<i64> {
+        if record.output != wire::output::WIDENED {
+            seen.push(self.fully_connected(record, x));
+        } else {
+            let narrow = LayerRecord { output: wire::output::INT8, table: NO_TABLE, ..*record };
+            let values = self.fully_connected(&narrow, x);
+            let entry = |q: &i64| {
+                let at = record.table as usize + 2 * (q + 128) as usize;
+                i16::from_le_bytes([self.payload[at], self.payload[at + 1]]).into()
+            };
+            let wide = values.iter().map(entry).collect();
+            seen.extend([values, wide]);
+        }
+        seen.last().unwrap().clone()
+    }
+
     /// A fully connected layer with row-major weights.
-    fn layer(&self, record: &LayerRecord, x: &[i64]) -> Vec<i64> {
+    fn fully_connected(&self, record: &LayerRecord, x: &[i64]) -> Vec<i64> {
         assert_eq!(record.op, wire::op::FULLY_CONNECTED);
         assert_eq!(record.packing, wire::packing::ROW_MAJOR, "the reference reads row-major blobs");
         let (inputs, outputs) = (usize::from(record.in_shape[2]), usize::from(record.out_shape[2]));
@@ -178,9 +193,10 @@ impl<'a> Reference<'a> {
             }
         };
         let latent = &self.description.latent;
-        let head = &activations.layers[usize::from(self.description.encoder_len) - 1];
         let len = usize::from(latent.len);
         let kl = if latent.has_logvar {
+            // A variational head is never widened by this tool: nothing shifts the index.
+            let head = &activations.layers[usize::from(self.description.encoder_len) - 1];
             (0..len)
                 .map(|i| {
                     let mu = head[i] as f64 / 2f64.powi(latent.mu_frac_bits.into());

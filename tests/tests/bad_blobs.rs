@@ -24,7 +24,11 @@ fn recipe(bernoulli: bool) -> Recipe {
 }
 
 fn blob(recipe: &Recipe) -> Blob {
-    let vae = random_model::vae(recipe, 3);
+    let mut vae = random_model::vae(recipe, 3);
+    if !recipe.bernoulli {
+        // A widened output, so that its table is damaged too.
+        vae.decoder.last_mut().unwrap().activation = Activation::Tanh;
+    }
     let windows = random_model::windows(recipe, 30, 4);
     let features = random_model::features(&vae, &windows);
     let options = QuantizeOptions::default();

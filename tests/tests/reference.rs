@@ -97,6 +97,54 @@ fn every_activation_equals_the_reference_and_scores_are_within_a_thousandth() {
     }
 }
 
+#[test]
+fn heads_with_an_activation_equal_the_reference() {
+    for (activation, bernoulli) in [
+        (Activation::Sigmoid, false),
+        (Activation::Tanh, false),
+        (Activation::Relu, false),
+        (Activation::Elu { alpha: 1.0 }, false),
+        (Activation::LeakyRelu { alpha: 0.3 }, true),
+    ] {
+        let recipe = &Recipe { variational: false, bernoulli, ..recipes()[5].clone() };
+        let mut vae = random_model::vae(recipe, 21);
+        vae.mu.activation = activation;
+        vae.decoder.last_mut().unwrap().activation = activation;
+        let mut windows = random_model::windows(recipe, 60, 22);
+        windows.retain(|window| window.iter().all(|x| x.abs() < 1_500));
+        let blob = quantize(&vae, &windows[..40], &QuantizeOptions::default());
+        let model = blob.model().unwrap();
+        for index in [model.encoder_len() - 1, model.layer_count() - 1] {
+            assert!(matches!(
+                model.layer(index).unwrap().output,
+                picovae_core::model::Output::Widened { .. }
+            ));
+        }
+        check(&blob, &windows, &format!("{activation:?}"));
+        // And the table says what the float activation says.
+        let features = random_model::features(&vae, &windows[..40]);
+        let (mu, _) = vae.encode(features.view());
+        let float = vae.decode(mu.view());
+        let mut arena = Arena::<8192>::new();
+        let mut core = picovae_core::Vae::new(&model, arena.bytes()).unwrap();
+        let mut error = 0.0;
+        let spread = float.iter().fold(0f32, |max, x| max.max(x.abs()));
+        for (window, float) in windows[..40].iter().zip(float.rows()) {
+            core.score_window(window).unwrap();
+            let grid = f32::from_bits(model.description().frontend.scale_bits);
+            let zero_point = f32::from(model.description().frontend.zero_point);
+            for (&y, x) in core.output().iter().zip(float) {
+                let real = match bernoulli {
+                    true => f32::from(y) / 256.0,
+                    false => grid * (f32::from(y) / 64.0 - zero_point),
+                };
+                error += (real - x).abs() / (spread * float.len() as f32);
+            }
+        }
+        assert!(error / 40.0 < 0.02, "{activation:?}: {}", error / 40.0);
+    }
+}
+
 fn check(blob: &Blob, windows: &[Vec<i16>], what: &str) {
     let model = blob.model().unwrap();
     let reference = Reference::read(blob.bytes());

@@ -301,6 +301,7 @@ fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
             Output::Int8 { min: -128, max: 127, .. } => ("identity", "int8"),
             Output::Int8 { .. } => ("clamp", "int8"),
             Output::Int16 => ("identity", "int16"),
+            Output::Widened { .. } => ("table", "int16"),
         };
         let part = if index + 1 < model.encoder_len() {
             "encoder"

@@ -188,6 +188,13 @@ fn layer_record(payload: &mut Payload, layer: &IntLayer, target: &str) -> LayerR
             record.output = wire::output::INT16;
             record.scale_bits = (*scale as f32).to_bits();
         }
+        IntOutput::Widened { scale, zero_point, min, max, table } => {
+            record.output = wire::output::WIDENED;
+            record.output_zero_point = *zero_point;
+            (record.clamp_min, record.clamp_max) = (*min, *max);
+            record.scale_bits = (*scale as f32).to_bits();
+            record.table = payload.push(bytemuck::cast_slice(&table[..]), 4).offset;
+        }
     }
     record
 }

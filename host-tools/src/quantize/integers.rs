@@ -120,6 +120,19 @@ pub enum IntOutput {
         /// Real value of one unit.
         scale: f64,
     },
+    /// int8, then through a table to int16.
+    Widened {
+        /// Real value of one unit of the table's entries.
+        scale: f64,
+        /// Zero point of the requantization.
+        zero_point: i8,
+        /// Least requantized value.
+        min: i8,
+        /// Greatest requantized value.
+        max: i8,
+        /// Indexed by `q + 128`.
+        table: Box<[i16; 256]>,
+    },
 }
 
 /// Latent in integers.

@@ -155,23 +155,14 @@ pub enum QuantizeError {
         /// The factor.
         factor: f64,
     },
-    /// The decoder ends in a non-linearity that its int16 output cannot carry.
-    #[error("layer `{layer}`: the decoder's output has the activation {activation}")]
-    #[diagnostic(help(
-        "end the decoder in a linear layer, or declare a trailing sigmoid as `--likelihood bernoulli`, whose decoder emits logits"
-    ))]
-    OutputActivation {
+    /// A head of a variational latent has an activation: both heads share a layer, which has no room for it.
+    #[error("layer `{layer}`: the latent's head has the activation {activation}")]
+    #[diagnostic(help("end `mu` and `logvar` in linear layers"))]
+    HeadActivation {
         /// The layer.
         layer: String,
         /// Its activation.
         activation: crate::graph::Activation,
-    },
-    /// The decoder ends in a pool, which has no int16 output.
-    #[error("layer `{layer}`: the decoder's output is a pool")]
-    #[diagnostic(help("end the decoder in a convolution or a fully connected layer"))]
-    OutputPool {
-        /// The layer.
-        layer: String,
     },
     /// A layer named for its weight bits is not in the model.
     #[error("there is no layer `{layer}` to give its weights other bits; there are: {known}")]

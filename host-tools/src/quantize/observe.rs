@@ -105,6 +105,8 @@ pub struct Ranges {
     pub encoder_linear: Vec<Observer>,
     /// Encoder layers after their activation.
     pub encoder: Vec<Observer>,
+    /// The latent mean before the head's activation.
+    pub mu_linear: Observer,
     /// The latent mean.
     pub mu: Observer,
     /// ln of the latent variance.
@@ -146,7 +148,9 @@ pub fn observe(
         let x = features.select(ndarray::Axis(0), rows);
         ranges.features.observe(&x);
         let h = run(&vae.encoder, x, &mut ranges.encoder_linear, &mut ranges.encoder);
-        let mu = vae.mu.forward(h.view());
+        let mut mu = vae.mu.linear(h.view());
+        ranges.mu_linear.observe(&mu);
+        mu.mapv_inplace(|v| vae.mu.activation.apply(v));
         ranges.mu.observe(&mu);
         let mut latents = vec![mu.clone()];
         if let Some(head) = &vae.logvar {

@@ -6,6 +6,7 @@ use super::super::observe::{Observer, Ranges};
 use super::super::{QuantizeError, QuantizeOptions};
 use super::features::unit;
 use super::rows::{factor_error, lower_rows};
+use super::table_input_grid;
 use crate::graph::{Activation, Layer, Likelihood, Op, Vae};
 
 /// Fraction bits of the latent heads where the range allows.
@@ -32,21 +33,34 @@ pub(super) fn lower_head(
     if vae.logvar.is_some() {
         scales.extend(vec![2f64.powi(-i32::from(logvar_frac_bits)); len]);
     }
-    let output = IntOutput::Int16 { scale: 2f64.powi(-i32::from(mu_frac_bits)) };
+    let scale = 2f64.powi(-i32::from(mu_frac_bits));
     let merged;
     let head = match &vae.logvar {
         Some(logvar) => {
+            for head in [&vae.mu, logvar] {
+                if !head.activation.is_identity() {
+                    let layer = head.name.clone();
+                    return Err(QuantizeError::HeadActivation {
+                        layer,
+                        activation: head.activation,
+                    });
+                }
+            }
             merged = merge(&vae.mu, logvar);
             &merged
         }
         None if matches!(vae.mu.op, Op::FullyConnected { .. }) => &vae.mu,
         None => {
             let (weight, bias) = vae.mu.dense();
-            merged = Layer::fully_connected(&vae.mu.name, weight, bias, Activation::Identity);
+            merged = Layer::fully_connected(&vae.mu.name, weight, bias, vae.mu.activation);
             &merged
         }
     };
-    let head = lower_rows(head, 0.0, input, &scales, output, options)?;
+    let head = if head.activation.is_identity() {
+        lower_rows(head, 0.0, input, &scales, IntOutput::Int16 { scale }, options)?
+    } else {
+        widened(head, &ranges.mu_linear, input, scale, 0.0, options)?
+    };
 
     let (low, high) = ranges.latent.extremes();
     let grid = if vae.logvar.is_some() {
@@ -95,16 +109,11 @@ fn merge(mu: &Layer, logvar: &Layer) -> Layer {
 pub(super) fn lower_output(
     vae: &Vae,
     layer: &Layer,
+    linear: &Observer,
     input: Grid,
     features: Grid,
     options: &QuantizeOptions,
 ) -> Result<IntLayer, QuantizeError> {
-    if !layer.activation.is_identity() {
-        return Err(QuantizeError::OutputActivation {
-            layer: layer.name.clone(),
-            activation: layer.activation,
-        });
-    }
     let (scale, shift) = match vae.likelihood {
         Likelihood::Bernoulli => (2f64.powi(-LOGIT_FRAC_BITS), 0.0),
         // The features' zero point becomes part of the bias.
@@ -112,10 +121,49 @@ pub(super) fn lower_output(
             (unit(features), features.scale * f64::from(features.zero_point))
         }
     };
-    if layer.op.bias().is_none() {
-        return Err(QuantizeError::OutputPool { layer: layer.name.clone() });
+    if layer.op.bias().is_none() || !layer.activation.is_identity() {
+        return widened(layer, linear, input, scale, shift, options);
     }
     let scales = vec![scale; layer.op.output().channels];
     let output = IntOutput::Int16 { scale };
     lower_rows(layer, shift, input, &scales, output, options)
+}
+
+/// A head that is int8 before its activation (a pool's: on its input's grid); the table then holds
+/// `activation(real) + shift` in units of `scale`.
+fn widened(
+    layer: &Layer,
+    linear: &Observer,
+    input: Grid,
+    scale: f64,
+    shift: f64,
+    options: &QuantizeOptions,
+) -> Result<IntLayer, QuantizeError> {
+    let pool = layer.op.bias().is_none();
+    // What calibration saw, all of it: nothing behind a head forgives a clip.
+    let (low, high) = linear.extremes();
+    let before = match layer.activation {
+        _ if pool => input,
+        Activation::Relu | Activation::Relu6 => Grid::covering(0.0, high),
+        activation => table_input_grid(activation, low, high),
+    };
+    let table = widening(before, scale, shift, |real| layer.activation.apply(real as f32).into());
+    let scales = vec![before.scale; layer.op.output().channels];
+    let (zero_point, table) = (before.zero_point, Box::new(table));
+    let output = IntOutput::Widened { scale, zero_point, min: -128, max: 127, table };
+    lower_rows(layer, 0.0, input, &scales, output, options)
+}
+
+/// `(function(real value of q) + shift) / scale` for every `q`, saturated.
+pub(crate) fn widening(
+    grid: Grid,
+    scale: f64,
+    shift: f64,
+    function: impl Fn(f64) -> f64,
+) -> [i16; 256] {
+    std::array::from_fn(|i| {
+        let real = function(grid.dequantize((i as i32 - 128) as i8));
+        // `as` saturates.
+        ((real + shift) / scale).round() as i16
+    })
 }

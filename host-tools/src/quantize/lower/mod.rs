@@ -11,7 +11,7 @@ use rows::lower_rows;
 use super::grid::{Grid, wide_factor};
 use super::integers::{IntLayer, IntOutput, QuantizedVae};
 use super::observe::{Observer, Ranges};
-use super::{QuantizeError, QuantizeOptions, RangeMethod};
+use super::{QuantizeError, QuantizeOptions};
 use crate::graph::{Activation, Layer, Vae};
 
 /// Sigmoid and tanh are flat to int8 beyond.
@@ -60,7 +60,8 @@ pub fn lower(
         grid = lowered.1;
         layers.push(lowered.0);
     }
-    layers.push(lower_output(vae, last, grid, features, options)?);
+    let linear = ranges.decoder_linear.last().ok_or(crate::graph::GraphError::NoDecoder)?;
+    layers.push(lower_output(vae, last, linear, grid, features, options)?);
 
     let unit = unit(features);
     let mean_square = unit * unit / vae.input_len() as f64 * 2f64.powi(32);
@@ -124,8 +125,8 @@ fn lower_hidden(
             (grid, fused(grid, grid.zero_point, grid.quantize(6.0)))
         }
         activation => {
-            let before =
-                if pool { input } else { table_input_grid(activation, linear, options.range) };
+            let (least, most) = linear.range(options.range);
+            let before = if pool { input } else { table_input_grid(activation, least, most) };
             let grid = Grid::covering(low, high);
             let table = std::array::from_fn(|i| {
                 let q = (i as i32 - 128) as i8;
@@ -142,8 +143,7 @@ fn lower_hidden(
 }
 
 /// Grid of a table's input.
-fn table_input_grid(activation: Activation, linear: &Observer, method: RangeMethod) -> Grid {
-    let (low, high) = linear.range(method);
+fn table_input_grid(activation: Activation, low: f64, high: f64) -> Grid {
     match activation {
         Activation::Sigmoid | Activation::Tanh => {
             Grid::covering(low.max(-SATURATION), high.min(SATURATION))
