@@ -6,6 +6,8 @@
 
 mod error;
 mod layout;
+#[allow(dead_code, unused_imports, reason = "the readers of graph formats fill it")]
+mod network;
 mod order;
 mod safetensors;
 mod state_dict;
