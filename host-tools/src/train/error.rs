@@ -26,15 +26,6 @@ pub enum TrainError {
         /// What it must be.
         must: &'static str,
     },
-    /// A layer that cannot be trained yet.
-    #[error("layer `{layer}`: {operator} is not trained")]
-    #[diagnostic(help("train it where it was made, and import it again"))]
-    Operator {
-        /// The layer.
-        layer: String,
-        /// Its operator.
-        operator: &'static str,
-    },
     /// Features a Bernoulli likelihood cannot describe.
     #[error("a Bernoulli likelihood needs features in [0, 1], these go from {min} to {max}")]
     #[diagnostic(help(

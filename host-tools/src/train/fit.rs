@@ -80,7 +80,7 @@ pub fn fit(
     }
     check_unit_range(start, data)?;
 
-    let mut network = Network::new(start, config.weight_decay)?;
+    let mut network = Network::new(start, config.weight_decay);
     let features = Features::new(data, &start.frontend);
     let mut sampler = Sampler::new(start, config);
     let mut shuffle = stream(config.seed, Stream::Shuffle);

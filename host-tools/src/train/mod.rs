@@ -2,7 +2,7 @@
 //!
 //! [`train`] makes a network of the asked-for shape and fits it; [`fit`]
 //! continues from any [`Vae`] (fine-tuning). The training framework (burn) is
-//! named in `network.rs` and nowhere else; everything random is drawn from one
+//! named in `network/` and nowhere else; everything random is drawn from one
 //! ChaCha seed, so that the same command gives the same weights.
 
 mod config;

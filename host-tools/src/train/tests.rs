@@ -128,7 +128,7 @@ fn framework_agrees_with_the_graph() {
         let nll: f64 = scores.iter().map(|s| s.nll).sum::<f64>() / 6.0;
         let kl: f64 = scores.iter().map(|s| s.kl_divergence).sum::<f64>() / 6.0;
         let batch = Batch { input: x.clone(), target: x, noise };
-        let mut network = Network::new(&vae, 0.0).unwrap();
+        let mut network = Network::new(&vae, 0.0);
         let loss = network.step(
             &batch,
             StepConfig { learning_rate: 1e-3, beta: 1.0, sigma: Sigma::Optimal, shards: 2 },

@@ -1,36 +1,33 @@
-//! The network on the training framework: the only file that names burn.
+//! The network on the training framework: this folder alone names burn.
 //!
 //! A [`Network`] is made from a [`Vae`], stepped, and read back into one.
 //! It draws no random numbers: noise comes in as tensors.
 
-use super::{Sigma, TrainError};
-use crate::graph::{Activation, Layer, Likelihood, Op, Vae};
-use burn::module::{Module, Param};
-use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
-use burn::tensor::activation as act;
-use burn::tensor::{Device, Tensor, TensorData};
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+mod layer;
+mod loss;
+mod windows;
 
-/// A fully connected layer; `weight[in][out]`, transposed against the graph's,
-/// so that the forward pass multiplies row-major by row-major.
-#[derive(Module, Debug)]
-struct Dense {
-    weight: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
-}
+use self::layer::{Step, Weights};
+use self::windows::Signal;
+use super::Sigma;
+use crate::graph::{Likelihood, Vae};
+use burn::module::Module;
+use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Tensor, TensorData};
+use ndarray::{Array2, ArrayView2, Axis, s};
 
 /// Parameters of all layers, in [`Vae::layers`]' order.
 #[derive(Module, Debug)]
 struct Parameters {
-    layers: Vec<Dense>,
+    layers: Vec<Weights>,
 }
 
-/// How many layers each part has, and what follows each layer.
+/// How many layers each part has, and what each does.
 #[derive(Debug, Clone)]
 struct Plan {
     encoder: usize,
     has_logvar: bool,
-    activations: Vec<Activation>,
+    steps: Vec<Step>,
     bernoulli: bool,
 }
 
@@ -69,21 +66,21 @@ pub(super) struct StepLoss {
 }
 
 impl Network {
-    pub(super) fn new(vae: &Vae, weight_decay: f32) -> Result<Self, TrainError> {
+    pub(super) fn new(vae: &Vae, weight_decay: f32) -> Self {
         let device = Device::flex().autodiff();
-        let layers =
-            vae.layers().map(|layer| Dense::new(layer, &device)).collect::<Result<_, _>>()?;
-        Ok(Self {
-            parameters: Parameters { layers },
+        Self {
+            parameters: Parameters {
+                layers: vae.layers().map(|layer| Weights::new(layer, &device)).collect(),
+            },
             plan: Plan {
                 encoder: vae.encoder.len(),
                 has_logvar: vae.logvar.is_some(),
-                activations: vae.layers().map(|layer| layer.activation).collect(),
+                steps: vae.layers().map(|layer| Step::new(layer, &device)).collect(),
                 bernoulli: matches!(vae.likelihood, Likelihood::Bernoulli),
             },
             optimizer: AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(weight_decay).init(),
             device,
-        })
+        }
     }
 
     /// One optimizer step. The batch is split into shards, each with its own
@@ -135,8 +132,8 @@ impl Network {
             .chain(std::iter::once(&mut vae.mu))
             .chain(vae.logvar.iter_mut())
             .chain(vae.decoder.iter_mut());
-        for (layer, dense) in graph.zip(&self.parameters.layers) {
-            dense.write_to(layer);
+        for (layer, weights) in graph.zip(&self.parameters.layers) {
+            weights.write_to(layer);
         }
     }
 }
@@ -154,15 +151,16 @@ impl Plan {
         let rows = batch.input.nrows() as f32;
         let part = |all: &Array2<f32>| tensor(all.slice(s![range.clone(), ..]), device);
         let (input, target) = (part(&batch.input), part(&batch.target));
-        let layers = &parameters.layers;
-        let (encoder, rest) = layers.split_at(self.encoder);
-        let mut h = input;
-        for (layer, activation) in encoder.iter().zip(&self.activations) {
-            h = activate(layer.forward(h), *activation);
-        }
-        let mu = rest[0].forward(h.clone());
+        let head =
+            |at: usize, h: Signal| self.steps[at].forward(&parameters.layers[at], h).into_vectors();
+        let run = |layers: std::ops::Range<usize>, x: Tensor<2>| {
+            let x = Signal::vectors(x);
+            layers.fold(x, |x, at| self.steps[at].forward(&parameters.layers[at], x))
+        };
+        let h = run(0..self.encoder, input);
+        let mu = head(self.encoder, h.clone());
         let (z, kl, decoder_at) = if self.has_logvar {
-            let logvar = rest[1].forward(h);
+            let logvar = head(self.encoder + 1, h);
             let deviation = logvar.clone().mul_scalar(0.5).exp();
             let z = mu.clone() + deviation.clone() * part(&batch.noise);
             let kl = (mu.powi_scalar(2) + deviation.powi_scalar(2) - logvar - 1.0).sum();
@@ -170,15 +168,12 @@ impl Plan {
         } else {
             (mu, None, self.encoder + 1)
         };
-        let mut y = z;
-        for (layer, activation) in layers.iter().zip(&self.activations).skip(decoder_at) {
-            y = activate(layer.forward(y), *activation);
-        }
+        let y = run(decoder_at..self.steps.len(), z).into_vectors();
         let nll = if self.bernoulli {
-            bernoulli_nll(y, target).mul_scalar(1.0 / rows)
+            loss::bernoulli_nll(y, target).mul_scalar(1.0 / rows)
         } else {
             let share = range.len() as f32 / rows;
-            gaussian_nll(y, target, config.sigma).mul_scalar(share)
+            loss::gaussian_nll(y, target, config.sigma).mul_scalar(share)
         };
         let mut losses = StepLoss { nll: value(&nll), kl: 0.0 };
         let mut loss = nll;
@@ -188,76 +183,6 @@ impl Plan {
         }
         let gradients = GradientsParams::from_grads(loss.backward(), parameters);
         (gradients, losses)
-    }
-}
-
-impl Dense {
-    fn new(layer: &Layer, device: &Device) -> Result<Self, TrainError> {
-        match &layer.op {
-            Op::FullyConnected { weight, bias } => Ok(Self {
-                weight: Param::from_tensor(tensor(weight.t(), device)),
-                bias: Param::from_tensor(Tensor::from_data(
-                    TensorData::new(bias.to_vec(), [bias.len()]),
-                    device,
-                )),
-            }),
-            other => {
-                Err(TrainError::Operator { layer: layer.name.clone(), operator: other.name() })
-            }
-        }
-    }
-
-    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.weight.val()) + self.bias.val().unsqueeze()
-    }
-
-    fn write_to(&self, layer: &mut Layer) {
-        // `new` refused every other operator.
-        if let Op::FullyConnected { weight, bias } = &mut layer.op {
-            let (out, input) = weight.dim();
-            let values = read(self.weight.val());
-            if let Ok(transposed) = Array2::from_shape_vec((input, out), values) {
-                weight.assign(&transposed.t());
-            }
-            bias.assign(&Array1::from_vec(read(self.bias.val())));
-        }
-    }
-}
-
-/// `sum(softplus(l) - x * l)`, all windows.
-fn bernoulli_nll(logits: Tensor<2>, x: Tensor<2>) -> Tensor<1> {
-    // softplus(l) = max(l, 0) + ln(1 + exp(-|l|)) does not overflow.
-    let tail = logits.clone().abs().neg().exp().log1p();
-    (act::relu(logits.clone()) + tail - x * logits).sum()
-}
-
-/// Mean over the given windows of the Gaussian NLL, nats a window.
-fn gaussian_nll(y: Tensor<2>, x: Tensor<2>, sigma: Sigma) -> Tensor<1> {
-    let features = x.dims()[1] as f32;
-    let mse = (x - y).powi_scalar(2).mean();
-    let ln_tau = std::f32::consts::TAU.ln();
-    match sigma {
-        // σ² = mse makes the squared term D/2.
-        Sigma::Optimal => (mse.add_scalar(1e-8).log() + (1.0 + ln_tau)).mul_scalar(0.5 * features),
-        Sigma::Fixed(sigma) => {
-            let variance = sigma * sigma;
-            (mse.mul_scalar(1.0 / variance) + (variance.ln() + ln_tau)).mul_scalar(0.5 * features)
-        }
-    }
-}
-
-fn activate(x: Tensor<2>, activation: Activation) -> Tensor<2> {
-    match activation {
-        Activation::Identity => x,
-        Activation::Relu => act::relu(x),
-        Activation::Relu6 => x.clamp(0.0, 6.0),
-        Activation::LeakyRelu { alpha } => act::leaky_relu(x, alpha.into()),
-        Activation::Elu { alpha } => act::elu(x, alpha.into()),
-        Activation::Sigmoid => act::sigmoid(x),
-        Activation::Tanh => act::tanh(x),
-        Activation::Gelu => act::gelu(x),
-        Activation::Silu => act::silu(x),
-        Activation::Softplus => act::softplus(x, 1.0),
     }
 }
 
@@ -278,3 +203,6 @@ fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 fn value(scalar: &Tensor<1>) -> f64 {
     scalar.clone().into_data().iter::<f64>().next().unwrap_or(f64::NAN)
 }
+
+#[cfg(test)]
+mod tests;
