@@ -41,6 +41,28 @@ unsafe extern "C" {
         out_end: *mut u8,
         out: *mut u8,
     );
+    /// The same over weights of 4 bits.
+    pub(super) fn picovae_layer_nibbles(
+        input: *const i8,
+        scratch: *mut u8,
+        len: usize,
+        weights: *const u8,
+        end: unsafe extern "C" fn(),
+        offset: i32,
+        out_end: *mut u8,
+        out: *mut u8,
+    );
+    /// Both.
+    pub(super) fn picovae_layer_sparse_nibbles(
+        input: *const i8,
+        scratch: *mut u8,
+        len: usize,
+        weights: *const u8,
+        end: unsafe extern "C" fn(),
+        offset: i32,
+        out_end: *mut u8,
+        out: *mut u8,
+    );
 }
 
 /// The one loop for all lengths.
@@ -53,6 +75,12 @@ pub(super) fn layer(_inputs: usize, _scratch_len: usize) -> Layer {
 #[inline]
 pub(super) fn scratch_bytes(inputs: usize) -> usize {
     padded_inputs(packing::REVERSED, inputs)
+}
+
+/// Activations as unsigned bytes.
+#[inline]
+pub(super) fn nibbles_scratch_bytes(inputs: usize) -> usize {
+    padded_inputs(packing::REVERSED | packing::FOUR_BIT, inputs)
 }
 
 /// Words are loaded from the input.
@@ -86,6 +114,72 @@ global_asm!(
     PICOVAE_REV_COLUMN r3, (\first + 3)
     .endm
 
+    @ r6 0x80808080, r7 0x00ff00ff.
+    .macro PICOVAE_REV_MASKS
+    movs    r6, #128
+    lsls    r7, r6, #8
+    orrs    r6, r7
+    lsls    r7, r6, #16
+    orrs    r6, r7
+    movs    r7, #255
+    lsls    r5, r7, #16
+    orrs    r7, r5
+    .endm
+
+    @ A word of activations plus 128; r5 sums them.
+    .macro PICOVAE_REV_WIDEN
+    ldm     r0!, {r3}
+    eors    r3, r6
+    stm     r1!, {r3}
+    movs    r4, r3
+    ands    r4, r7
+    lsrs    r3, r3, #8
+    ands    r3, r7
+    adds    r4, r4, r3
+    lsls    r3, r4, #16
+    adds    r4, r4, r3
+    lsrs    r4, r4, #16
+    adds    r5, r5, r4
+    .endm
+
+    @ Blocks of sixteen columns, each with a word behind it: its sum, negative, shifted left.
+    .macro PICOVAE_REV_WIDEN_BLOCKS shift
+31:
+    cmp     r2, #16
+    blt     33f
+    subs    r2, #16
+    mov     r9, r2
+    movs    r2, #4
+    movs    r5, #0
+32:
+    PICOVAE_REV_WIDEN
+    subs    r2, #1
+    bne     32b
+    lsls    r5, r5, #\shift
+    rsbs    r5, r5, #0
+    stm     r1!, {r5}
+    mov     r2, r9
+    b       31b
+33:
+    cmp     r2, #0
+    beq     35f
+    @ The last columns from the frame, with what becomes zero behind them.
+    str     r6, [sp, #0]
+    str     r6, [sp, #4]
+    str     r6, [sp, #8]
+    str     r6, [sp, #12]
+    mov     r4, sp
+34:
+    subs    r2, #1
+    ldrb    r3, [r0, r2]
+    strb    r3, [r4, r2]
+    bne     34b
+    movs    r0, r4
+    movs    r2, #16
+    b       31b
+35:
+    .endm
+
     @ The arguments on the stack: end routine, offset, end of the output, output.
     .macro PICOVAE_REV_FRAME
     ldr     r0, [sp, #84]
@@ -99,6 +193,7 @@ global_asm!(
     .endm
 
 "#,
+    include_str!("nibbles_armv6m.s"),
     include_str!("sparse_armv6m.s"),
     r#"
     @ Frame: 0 sums of earlier blocks, 16 start in the activations (less the steps
@@ -119,30 +214,12 @@ picovae_layer:
     sub     sp, sp, #48
     mov     r8, r1
     mov     r10, r3
-    movs    r6, #128
-    lsls    r7, r6, #8
-    orrs    r6, r7
-    lsls    r7, r6, #16
-    orrs    r6, r7
-    movs    r7, #255
-    lsls    r5, r7, #16
-    orrs    r7, r5
+    PICOVAE_REV_MASKS
     movs    r5, #0
     subs    r2, #4
     blo     22f
 21:
-    ldm     r0!, {r3}
-    eors    r3, r6
-    stm     r1!, {r3}
-    movs    r4, r3
-    ands    r4, r7
-    lsrs    r3, r3, #8
-    ands    r3, r7
-    adds    r4, r4, r3
-    lsls    r3, r4, #16
-    adds    r4, r4, r3
-    lsrs    r4, r4, #16
-    adds    r5, r5, r4
+    PICOVAE_REV_WIDEN
     subs    r2, #4
     bhs     21b
 22:

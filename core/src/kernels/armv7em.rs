@@ -40,6 +40,28 @@ unsafe extern "C" {
         out_end: *mut u8,
         out: *mut u8,
     );
+    /// The same over weights of 4 bits.
+    pub(super) fn picovae_layer_nibbles(
+        input: *const i8,
+        scratch: *mut u8,
+        len: usize,
+        weights: *const u8,
+        end: unsafe extern "C" fn(),
+        offset: i32,
+        out_end: *mut u8,
+        out: *mut u8,
+    );
+    /// Both.
+    pub(super) fn picovae_layer_sparse_nibbles(
+        input: *const i8,
+        scratch: *mut u8,
+        len: usize,
+        weights: *const u8,
+        end: unsafe extern "C" fn(),
+        offset: i32,
+        out_end: *mut u8,
+        out: *mut u8,
+    );
 }
 
 /// The one loop for all lengths.
@@ -52,6 +74,12 @@ pub(super) fn layer(_inputs: usize, _scratch_len: usize) -> Layer {
 #[inline]
 pub(super) fn scratch_bytes(inputs: usize) -> usize {
     2 * padded_inputs(packing::PAIR, inputs)
+}
+
+/// The same for weights of 4 bits.
+#[inline]
+pub(super) fn nibbles_scratch_bytes(inputs: usize) -> usize {
+    2 * padded_inputs(packing::PAIR | packing::FOUR_BIT, inputs)
 }
 
 /// Single loads may be unaligned on these cores.
@@ -73,7 +101,7 @@ global_asm!(
     smlad   r12, r4, r5, r12
     smlad   r9, r4, r10, r9
     smlad   r9, r5, r10, r9
-    stm     r1!, {{r4, r5}}
+    stm     r1!, {r4, r5}
     .endm
 
     @ In: r0 input, r1 columns, r2 length. Out: r0 excess, r1 products, r2 end of the columns; r4 to r7, r9, r10 and r12 lost.
@@ -94,7 +122,7 @@ global_asm!(
     sadd16  r5, r5, r5
     sadd16  r6, r6, r6
     sadd16  r7, r7, r7
-    stm     r1!, {{r4-r7}}
+    stm     r1!, {r4-r7}
     smlad   r12, r4, r5, r12
     smlad   r12, r6, r7, r12
     sadd16  r4, r4, r5
@@ -129,8 +157,8 @@ global_asm!(
     .endm
 
     .macro PICOVAE_PAIR_STEP
-    ldm     r8!, {{r4, r5, r6, r7}}
-    ldm     r12!, {{r10, r11}}
+    ldm     r8!, {r4, r5, r6, r7}
+    ldm     r12!, {r10, r11}
     smlad   r0, r4, r10, r0
     smlad   r0, r5, r11, r0
     sxtab16 r4, r11, r4, ror #8
@@ -158,14 +186,14 @@ global_asm!(
     .type picovae_end_\name, %function
     .thumb_func
 picovae_end_\name:
-    ldm     r8!, {{r4, r5, r6, r7}}
+    ldm     r8!, {r4, r5, r6, r7}
     sub     r0, r0, r1, lsl #8
     sub     r2, r2, r3, lsl #8
     \high   r0, r0, r4
     \high   r1, r1, r5
     \high   r2, r2, r6
     \high   r3, r3, r7
-    ldm     r8!, {{r4, r5, r6, r7}}
+    ldm     r8!, {r4, r5, r6, r7}
     ldrd    r11, r12, [sp, #60]
     PICOVAE_PAIR_ROW r0, r4, \rounding, \width
     PICOVAE_PAIR_ROW r1, r5, \rounding, \width
@@ -178,7 +206,7 @@ picovae_end_\name:
     cmp     lr, r12
     bne     1b
     add     sp, sp, #20
-    pop     {{r4-r11, pc}}
+    pop     {r4-r11, pc}
     .endm
 
     @ Sixteen columns: widened behind two words, 128 times their sum (negative) and their pairs' products.
@@ -197,7 +225,7 @@ picovae_end_\name:
     sadd16  r5, r5, r5
     sadd16  r6, r6, r6
     sadd16  r7, r7, r7
-    stm     r1!, {{r4-r7}}
+    stm     r1!, {r4-r7}
     smlad   r12, r4, r5, r12
     smlad   r12, r6, r7, r12
     sadd16  r4, r4, r5
@@ -209,6 +237,9 @@ picovae_end_\name:
     strd    r9, r12, [r1, #-40]
     .endm
 
+"#,
+    include_str!("nibbles_armv7em.s"),
+    r#"
     @ Frame as below, with nothing in excess at a group's start: each block adds its own.
     .section .text.picovae_layer, "ax", %progbits
     .p2align 2
@@ -216,7 +247,7 @@ picovae_end_\name:
     .type picovae_layer_sparse, %function
     .thumb_func
 picovae_layer_sparse:
-    push    {{r4-r11, lr}}
+    push    {r4-r11, lr}
     mov     r8, r3
     mov     r3, r1
     mov     r10, #-1
@@ -235,7 +266,7 @@ picovae_layer_sparse:
     movs    r5, #0
     movs    r6, #0
     movs    r7, #0
-    push    {{r4-r7}}
+    push    {r4-r7}
 33:
     subs    r2, #1
     ldrb    r4, [r0, r2]
@@ -251,7 +282,7 @@ picovae_layer_sparse:
     mov     r2, r3
     adr.w   r4, 35f + 1
     ldr     lr, [sp, #48]
-    push    {{r0-r4}}
+    push    {r0-r4}
     b       1f
     .p2align 2
 35:
@@ -260,7 +291,7 @@ picovae_layer_sparse:
     blt     37f
 36:
     add     r12, r12, r9
-    ldm     r12!, {{r10, r11}}
+    ldm     r12!, {r10, r11}
     add     r0, r0, r10
     add     r2, r2, r10
     sub     r1, r1, r11
@@ -282,7 +313,7 @@ picovae_layer_sparse:
     .type picovae_layer, %function
     .thumb_func
 picovae_layer:
-    push    {{r4-r11, lr}}
+    push    {r4-r11, lr}
     mov     r8, r3
     mov     r3, r1
     PICOVAE_PAIR_WIDEN
@@ -292,10 +323,10 @@ picovae_layer:
     adr.w   r12, 2f + 1
     add     r4, r12, r4, lsl #1
     ldr     lr, [sp, #48]
-    push    {{r0-r4}}
+    push    {r0-r4}
 1:
-    ldm     r8!, {{r0-r3}}
-    ldm     sp, {{r4, r5, r9, r12}}
+    ldm     r8!, {r0-r3}
+    ldm     sp, {r4, r5, r9, r12}
     add     r0, r0, r4
     add     r2, r2, r4
     sub     r1, r1, r5
@@ -327,12 +358,12 @@ picovae_end_raw:
     asrs    r2, r2, #1
     asrs    r3, r3, #1
     ldr     r12, [sp, #64]
-    stm     lr!, {{r0-r3}}
+    stm     lr!, {r0-r3}
     add     r8, r8, #32
     cmp     lr, r12
     bne     1b
     add     sp, sp, #20
-    pop     {{r4-r11, pc}}
+    pop     {r4-r11, pc}
     .text
     .purgem PICOVAE_PAIR_WIDEN
     .purgem PICOVAE_PAIR_WIDEN_WORD
@@ -340,5 +371,6 @@ picovae_end_raw:
     .purgem PICOVAE_PAIR_STEP
     .purgem PICOVAE_PAIR_ROW
     .purgem PICOVAE_PAIR_EPILOGUE
-"#
+"#,
+    options(raw)
 );

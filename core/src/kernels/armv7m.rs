@@ -52,6 +52,28 @@ unsafe extern "C" {
         out_end: *mut u8,
         out: *mut u8,
     );
+    /// The same over weights of 4 bits.
+    pub(super) fn picovae_layer_nibbles(
+        input: *const i8,
+        scratch: *mut u8,
+        len: usize,
+        weights: *const u8,
+        end: unsafe extern "C" fn(),
+        offset: i32,
+        out_end: *mut u8,
+        out: *mut u8,
+    );
+    /// Both.
+    pub(super) fn picovae_layer_sparse_nibbles(
+        input: *const i8,
+        scratch: *mut u8,
+        len: usize,
+        weights: *const u8,
+        end: unsafe extern "C" fn(),
+        offset: i32,
+        out_end: *mut u8,
+        out: *mut u8,
+    );
 }
 
 /// 32-bit activations where they fit, which is faster.
@@ -64,6 +86,12 @@ pub(super) fn layer(inputs: usize, scratch_len: usize) -> Layer {
 #[inline]
 pub(super) fn scratch_bytes(inputs: usize) -> usize {
     2 * padded_inputs(packing::CHAIN, inputs)
+}
+
+/// The same for weights of 4 bits: activations as unsigned bytes.
+#[inline]
+pub(super) fn nibbles_scratch_bytes(inputs: usize) -> usize {
+    padded_inputs(packing::CHAIN | packing::FOUR_BIT, inputs)
 }
 
 /// Bytes are loaded one at a time.
@@ -94,15 +122,15 @@ global_asm!(
 
     .macro PICOVAE_CHAIN_STEP_wide
     .rept 2
-    ldm     r11!, {{r4, r5}}
-    ldm     r10!, {{r6, r7}}
+    ldm     r11!, {r4, r5}
+    ldm     r10!, {r6, r7}
     PICOVAE_CHAIN_PAIR
     .endr
     .endm
 
     .macro PICOVAE_CHAIN_STEP_narrow
     .rept 2
-    ldm     r11!, {{r4, r5}}
+    ldm     r11!, {r4, r5}
     ldrsh   r6, [r10], #2
     ldrsh   r7, [r10], #2
     PICOVAE_CHAIN_PAIR
@@ -110,14 +138,14 @@ global_asm!(
     .endm
 
     .macro PICOVAE_CHAIN_STORE_wide
-    stm     r1!, {{r4-r7}}
+    stm     r1!, {r4-r7}
     .endm
 
     .macro PICOVAE_CHAIN_STORE_narrow
     bfi     r4, r5, #16, #16
     bfi     r6, r7, #16, #16
     mov     r5, r6
-    stm     r1!, {{r4, r5}}
+    stm     r1!, {r4, r5}
     .endm
 
     @ r4 to r7: activations; r3 sums them, r12 their pairs' products.
@@ -142,7 +170,7 @@ global_asm!(
     .type picovae_layer_\kind, %function
     .thumb_func
 picovae_layer_\kind:
-    push    {{r4-r11, lr}}
+    push    {r4-r11, lr}
     mov     r9, r1
     mov     r11, r3
     movs    r3, #0
@@ -183,7 +211,7 @@ picovae_layer_\kind:
     sub     sp, sp, #44
     mov     r8, r9
     mov     r9, r1
-    stm     sp, {{r4-r9}}
+    stm     sp, {r4-r9}
     @ Enter the loop behind as many steps as the last round lacks.
     subs    r2, r8, r1
     and     r2, r2, #(16 * \bytes - 1)
@@ -199,11 +227,11 @@ picovae_layer_\kind:
     ldr     r2, [sp, #88]
     ldr     lr, [sp, #92]
     add     r4, sp, #28
-    stm     r4, {{r0-r3}}
+    stm     r4, {r0-r3}
     .p2align 2
 1:
-    ldm     r11!, {{r0-r3}}
-    ldm     sp, {{r4-r7, r10, r12}}
+    ldm     r11!, {r0-r3}
+    ldm     sp, {r4-r7, r10, r12}
     add     r0, r0, r4
     add     r1, r1, r5
     add     r2, r2, r6
@@ -238,7 +266,7 @@ picovae_layer_\kind:
     it      ne
     ldrne   pc, [sp, #40]
     add     sp, sp, #44
-    pop     {{r4-r11, pc}}
+    pop     {r4-r11, pc}
     .endm
 
     @ Shifts are stored as right - 1. Stores follow one another: only the first costs two cycles.
@@ -250,7 +278,7 @@ picovae_end_\name:
     sub     r0, r0, r1, lsl #8
     sub     r1, r1, r2, lsl #8
     sub     r2, r2, r3, lsl #8
-    ldm     r11!, {{r4-r7, r9}}
+    ldm     r11!, {r4-r7, r9}
     ldrd    r10, r12, [sp, #32]
     PICOVAE_CHAIN_ROW r0, r4, \rounding, \width
     lsr     r9, r9, #8
@@ -277,7 +305,7 @@ picovae_end_\name:
     .type picovae_layer_sparse, %function
     .thumb_func
 picovae_layer_sparse:
-    push    {{r4-r11, lr}}
+    push    {r4-r11, lr}
     mov     r9, r1
     mov     r11, r3
     mov     r10, sp
@@ -308,7 +336,7 @@ picovae_layer_sparse:
     movs    r5, #0
     movs    r6, #0
     movs    r7, #0
-    push    {{r4-r7}}
+    push    {r4-r7}
 34:
     subs    r2, #1
     ldrb    r4, [r0, r2]
@@ -327,18 +355,18 @@ picovae_layer_sparse:
     adds    r3, r3, #1
     sub     sp, sp, #44
     add     r4, sp, #28
-    stm     r4, {{r0-r3}}
+    stm     r4, {r0-r3}
     str     r9, [sp, #20]
     .p2align 2
 36:
-    ldm     r11!, {{r0-r3}}
+    ldm     r11!, {r0-r3}
     ldr     r10, [r11], #4
     ldr     r12, [sp, #20]
     cmp     r10, #0
     blt     38f
 37:
     add     r10, r10, r12
-    ldm     r10!, {{r4, r5}}
+    ldm     r10!, {r4, r5}
     sub     r3, r3, r5
     add     r5, r5, r4
     sub     r2, r2, r5
@@ -374,9 +402,11 @@ picovae_end_raw:
     asrs    r2, r2, #1
     asrs    r3, r3, #1
     ldr     r12, [sp, #36]
-    stm     lr!, {{r0-r3}}
+    stm     lr!, {r0-r3}
     add     r11, r11, #20
     PICOVAE_CHAIN_LEAVE
-    .text
-"#
+"#,
+    include_str!("nibbles_armv7m.s"),
+    "    .text",
+    options(raw)
 );

@@ -3,8 +3,8 @@
 //! | operator | `portable` | `armv6m` | `armv7m` | `armv7em` | `mve` | `x86` |
 //! |---|---|---|---|---|---|---|
 //! | fully connected | any packing | `REVERSED` | `CHAIN` | `PAIR` | `INTERLEAVED` | row-major |
-//! | fully connected, 4-bit weights (`NIBBLES`) | yes | portable | portable | yes | portable | portable |
-//! | the same without pruned blocks (`SPARSE`) | yes | `REVERSED` | `CHAIN` | `PAIR` | `INTERLEAVED` | portable |
+//! | the same with weights of 4 bits (`FOUR_BIT`), without pruned blocks (`SPARSE`), both | yes | as above | as above | as above | as above | portable |
+//! | rows of 4-bit weights (`NIBBLES`) | yes | portable | portable | portable | portable | portable |
 //! | convolution, transposed convolution (1-D, 2-D) | any packing | as above | as above | as above | as above | as above |
 //! | depthwise convolution, max pool, average pool | yes | portable | portable | portable | portable | portable |
 //!
@@ -32,8 +32,6 @@ mod backend;
 #[cfg(kernels = "x86")]
 #[path = "x86.rs"]
 mod backend;
-#[cfg(kernels = "armv7em")]
-mod nibbles;
 #[cfg(not(any(kernels = "portable", kernels = "x86")))]
 mod packed;
 #[cfg(any(kernels = "armv6m", kernels = "armv7m"))]
@@ -197,7 +195,7 @@ fn product<T: Element>(
     out: &mut [T],
 ) {
     if !path::product(matrix, output, rounding, input, scratch, out) {
-        fall_back(matrix, output, rounding, input, scratch, &mut T::buffer(out));
+        fall_back(matrix, output, rounding, input, &mut T::buffer(out));
     }
 }
 
@@ -208,14 +206,8 @@ fn fall_back(
     output: &Output<'_>,
     rounding: Rounding,
     input: &[i8],
-    scratch: &mut [u8],
     out: &mut OutputBuffer<'_>,
 ) {
-    #[cfg(kernels = "armv7em")]
-    if nibbles::product(matrix, output, rounding, input, scratch, out).is_some() {
-        return;
-    }
-    let _ = scratch;
     portable::fully_connected(matrix, output, rounding, input, out);
 }
 

@@ -36,6 +36,28 @@ unsafe extern "C" {
         out_end: *mut u8,
         out: *mut u8,
     );
+    /// The same over weights of 4 bits.
+    pub(super) fn picovae_layer_nibbles(
+        input: *const i8,
+        scratch: *mut u8,
+        len: usize,
+        weights: *const u8,
+        end: unsafe extern "C" fn(),
+        offset: i32,
+        out_end: *mut u8,
+        out: *mut u8,
+    );
+    /// Both.
+    pub(super) fn picovae_layer_sparse_nibbles(
+        input: *const i8,
+        scratch: *mut u8,
+        len: usize,
+        weights: *const u8,
+        end: unsafe extern "C" fn(),
+        offset: i32,
+        out_end: *mut u8,
+        out: *mut u8,
+    );
 }
 
 /// The one loop for all lengths.
@@ -47,6 +69,12 @@ pub(super) fn layer(_inputs: usize, _scratch_len: usize) -> Layer {
 /// Activations are read where they lie.
 #[inline]
 pub(super) fn scratch_bytes(_inputs: usize) -> usize {
+    0
+}
+
+/// The same for weights of 4 bits.
+#[inline]
+pub(super) fn nibbles_scratch_bytes(_inputs: usize) -> usize {
     0
 }
 
@@ -65,7 +93,7 @@ global_asm!(
     cmp     r3, r12
     it      ne
     bxne    r11
-    pop     {{r4-r11, pc}}
+    pop     {r4-r11, pc}
     .endm
 
     .macro PICOVAE_MVE_END name, high, rounding, width
@@ -100,7 +128,7 @@ picovae_end_\name:
     .type picovae_layer, %function
     .thumb_func
 picovae_layer:
-    push    {{r4-r11, lr}}
+    push    {r4-r11, lr}
     mov     r5, r0
     mov     r9, r3
     ldrd    r0, r1, [sp, #36]
@@ -110,7 +138,7 @@ picovae_layer:
     adds    r11, r11, #1
     .p2align 2
 1:
-    ldm     r9!, {{r4, r6, r8, r10}}
+    ldm     r9!, {r4, r6, r8, r10}
     mov     r7, r5
     dlstp.8 lr, r2
 2:
@@ -132,7 +160,7 @@ picovae_layer:
     .type picovae_layer_sparse, %function
     .thumb_func
 picovae_layer_sparse:
-    push    {{r4-r11, lr}}
+    push    {r4-r11, lr}
     mov     r5, r0
     mov     r9, r3
     ands    r4, r2, #15
@@ -156,7 +184,7 @@ picovae_layer_sparse:
     adds    r11, r11, #1
     .p2align 2
 1:
-    ldm     r9!, {{r4, r6, r8, r10}}
+    ldm     r9!, {r4, r6, r8, r10}
     ldr     lr, [r9], #4
     wls     lr, lr, 3f
 2:
@@ -184,9 +212,11 @@ picovae_layer_sparse:
     .type picovae_end_raw, %function
     .thumb_func
 picovae_end_raw:
-    stm     r3!, {{r4, r6, r8, r10}}
+    stm     r3!, {r4, r6, r8, r10}
     add     r9, r9, #32
     PICOVAE_MVE_LEAVE
-    .text
-"#
+"#,
+    include_str!("nibbles_mve.s"),
+    "    .text",
+    options(raw)
 );

@@ -7,7 +7,10 @@
 use core::marker::PhantomData;
 
 pub(super) use super::backend::is_readable;
-use super::backend::{PACKING, layer, picovae_layer_sparse, scratch_bytes};
+use super::backend::{
+    PACKING, layer, nibbles_scratch_bytes, picovae_layer_nibbles, picovae_layer_sparse,
+    picovae_layer_sparse_nibbles, scratch_bytes,
+};
 #[cfg(any(kernels = "armv6m", kernels = "armv7m"))]
 use super::strips;
 use super::windows::Windows;
@@ -49,8 +52,10 @@ unsafe extern "C" {
     fn picovae_end_raw();
 }
 
-/// The same with pruned blocks left out.
+/// The target's packing with pruned blocks left out, with weights of 4 bits, with both.
 const SPARSE: u8 = PACKING | packing::SPARSE;
+const NIBBLES: u8 = PACKING | packing::FOUR_BIT;
+const SPARSE_NIBBLES: u8 = NIBBLES | packing::SPARSE;
 
 /// Rows whose sums the general way holds at a time.
 const CHUNK: usize = 8 * GROUP;
@@ -82,11 +87,12 @@ pub(super) fn prepare<'p, T: Element>(
     scratch: &'p mut [u8],
 ) -> Option<Prepared<'p, T>> {
     let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
-    let (layer, needed, table): (Layer, _, _) = match matrix.packing() {
-        PACKING => (layer(inputs, scratch.len()), scratch_bytes(inputs), 0),
-        SPARSE => {
-            (picovae_layer_sparse, inputs.div_ceil(BLOCK) * stride(PACKING), table_len(outputs))
-        }
+    let blocks = || (inputs.div_ceil(BLOCK) * stride(matrix.packing()), table_len(outputs));
+    let (layer, (needed, table)): (Layer, _) = match matrix.packing() {
+        PACKING => (layer(inputs, scratch.len()), (scratch_bytes(inputs), 0)),
+        NIBBLES => (picovae_layer_nibbles, (nibbles_scratch_bytes(inputs), 0)),
+        SPARSE => (picovae_layer_sparse, blocks()),
+        SPARSE_NIBBLES => (picovae_layer_sparse_nibbles, blocks()),
         _ => return None,
     };
     if scratch.len() < needed || !scratch.as_ptr().addr().is_multiple_of(4) || inputs == 0 {

@@ -17,59 +17,8 @@ picovae_layer_sparse:
     sub     sp, sp, #48
     mov     r8, r1
     mov     r10, r3
-    movs    r6, #128
-    lsls    r7, r6, #8
-    orrs    r6, r7
-    lsls    r7, r6, #16
-    orrs    r6, r7
-    movs    r7, #255
-    lsls    r5, r7, #16
-    orrs    r7, r5
-31:
-    cmp     r2, #16
-    blt     33f
-    subs    r2, #16
-    mov     r9, r2
-    movs    r2, #4
-    movs    r5, #0
-32:
-    ldm     r0!, {r3}
-    eors    r3, r6
-    stm     r1!, {r3}
-    movs    r4, r3
-    ands    r4, r7
-    lsrs    r3, r3, #8
-    ands    r3, r7
-    adds    r4, r4, r3
-    lsls    r3, r4, #16
-    adds    r4, r4, r3
-    lsrs    r4, r4, #16
-    adds    r5, r5, r4
-    subs    r2, #1
-    bne     32b
-    lsls    r5, r5, #7
-    rsbs    r5, r5, #0
-    stm     r1!, {r5}
-    mov     r2, r9
-    b       31b
-33:
-    cmp     r2, #0
-    beq     35f
-    @ The last columns from the frame, with what becomes zero behind them.
-    str     r6, [sp, #0]
-    str     r6, [sp, #4]
-    str     r6, [sp, #8]
-    str     r6, [sp, #12]
-    mov     r4, sp
-34:
-    subs    r2, #1
-    ldrb    r3, [r0, r2]
-    strb    r3, [r4, r2]
-    bne     34b
-    movs    r0, r4
-    movs    r2, #16
-    b       31b
-35:
+    PICOVAE_REV_MASKS
+    PICOVAE_REV_WIDEN_BLOCKS 7
     mov     r6, r10
     movs    r0, #0
     str     r0, [sp, #0]

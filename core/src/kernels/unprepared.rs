@@ -31,7 +31,7 @@ impl<T: Element> Prepared<'_, T> {
     pub(super) fn run(&mut self, input: &[i8], out: &mut [T]) {
         if !product(self.matrix, self.output, self.rounding, input, self.scratch, out) {
             let out = &mut T::buffer(out);
-            fall_back(self.matrix, self.output, self.rounding, input, self.scratch, out);
+            fall_back(self.matrix, self.output, self.rounding, input, out);
         }
     }
 

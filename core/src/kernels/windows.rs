@@ -153,7 +153,7 @@ fn positions<T: Element>(
         });
     let mut multiply = |window: &[i8], cell: &mut [T]| match &mut prepared {
         Some(prepared) => prepared.run(window, cell),
-        None => fall_back(matrix, output, rounding, window, &mut [], &mut T::buffer(cell)),
+        None => fall_back(matrix, output, rounding, window, &mut T::buffer(cell)),
     };
     let taps = [length.taps, width.taps];
     if stripped {

@@ -5,7 +5,7 @@
 //! of each. `docs/kernels.md` draws it; the gate walks all of it once ([`Groups::is_sound`]).
 
 use super::packing::{GROUP, group_len, padded_inputs};
-use super::wire::packing::{CHAIN, INTERLEAVED, PAIR, REVERSED, SPARSE};
+use super::wire::packing::{CHAIN, FOUR_BIT, INTERLEAVED, PAIR, REVERSED, SPARSE};
 
 /// Columns of a block; its rows are those of the group.
 pub const BLOCK: usize = 16;
@@ -16,13 +16,29 @@ pub const FLUSH: i32 = -2;
 /// Blocks from one [`FLUSH`] to the next.
 pub const FLUSHED: usize = 16;
 
-/// Bytes of a block, and of a sparse one with its word.
-const BLOCK_LEN: usize = BLOCK * GROUP;
-const SPARSE_LEN: usize = BLOCK_LEN + 4;
+/// Bytes that the weights of so many columns take in a group.
+pub const fn weights_len(packing: u8, columns: usize) -> usize {
+    if is_four_bit(packing) { columns * GROUP / 2 } else { columns * GROUP }
+}
+
+/// Bytes of a block of a sparse group with its word.
+const fn sparse_block_len(packing: u8) -> usize {
+    weights_len(packing, BLOCK) + 4
+}
 
 /// Whether a packing leaves pruned blocks out.
 pub const fn is_sparse(packing: u8) -> bool {
     packing & SPARSE != 0
+}
+
+/// Whether weights have 4 bits, in groups of rows.
+pub const fn is_four_bit(packing: u8) -> bool {
+    packing & FOUR_BIT != 0
+}
+
+/// The packing without its marks.
+pub const fn base(packing: u8) -> u8 {
+    packing & !(SPARSE | FOUR_BIT)
 }
 
 /// The packing of the blocks themselves.
@@ -33,8 +49,9 @@ pub const fn dense(packing: u8) -> u8 {
 /// Bytes from one block of activations to the next in the scratch of the packing's kernel; the word of a block
 /// holds its place times this.
 pub const fn stride(packing: u8) -> usize {
-    match dense(packing) {
-        // 16-bit activations, then two words that undo what the kernel sums too much.
+    match base(packing) {
+        CHAIN if is_four_bit(packing) => BLOCK + 4,
+        // 16-bit activations, beside two words that undo what the kernel sums too much.
         PAIR | CHAIN => 2 * BLOCK + 8,
         REVERSED => BLOCK + 4,
         _ => BLOCK,
@@ -46,10 +63,11 @@ pub const fn sparse_group_len(packing: u8, count: usize) -> Option<usize> {
     let Some(numbers) = group_len(dense(packing), 0) else { return None };
     // Beside the words of the blocks: the end of the group, or the number of its blocks.
     let ends = match dense(packing) {
+        // Sums of 4-bit weights stay in their range.
         REVERSED if count > 0 => count.div_ceil(FLUSHED),
         _ => 1,
     };
-    Some(numbers + count * SPARSE_LEN + ends * 4)
+    Some(numbers + count * sparse_block_len(packing) + ends * 4)
 }
 
 /// Bytes of the numbers of blocks that a sparse section of `outputs` rows starts with.
@@ -117,19 +135,23 @@ impl<'a> Groups<'a> {
 
 impl<'a> Group<'a> {
     /// A word, little-endian.
-    fn word(&self, at: usize) -> Option<i32> {
+    pub fn word(&self, at: usize) -> Option<i32> {
         Some(i32::from_le_bytes(self.bytes.get(at..at + 4)?.try_into().ok()?))
     }
 
     /// Where block `index` lies, with its word if the group is sparse.
     fn at(&self, index: usize) -> usize {
-        let sums = if dense(self.packing) == REVERSED { 0 } else { 16 };
-        match self.packing {
-            _ if !is_sparse(self.packing) => sums + index * BLOCK_LEN,
-            packing if dense(packing) == INTERLEAVED => sums + 4 + index * SPARSE_LEN,
-            packing if dense(packing) == REVERSED => index * SPARSE_LEN + index / FLUSHED * 4,
-            _ => sums + index * SPARSE_LEN,
+        let packing = self.packing;
+        let sums = if base(packing) == REVERSED { 0 } else { 16 };
+        if !is_sparse(packing) {
+            return sums + index * weights_len(packing, BLOCK);
         }
+        let words = match dense(packing) {
+            REVERSED => index / FLUSHED * 4,
+            _ if base(packing) == INTERLEAVED => 4,
+            _ => 0,
+        };
+        sums + words + index * sparse_block_len(packing)
     }
 
     /// Block `index` of those that are there: its place in the row and its bytes; the last of a dense row may be shorter.
@@ -137,10 +159,11 @@ impl<'a> Group<'a> {
         let at = self.at(index);
         if !is_sparse(self.packing) {
             let columns = BLOCK.min(padded.checked_sub(index * BLOCK)?);
-            return Some((index, self.bytes.get(at..at + columns * GROUP)?));
+            let len = weights_len(self.packing, columns);
+            return Some((index, self.bytes.get(at..at + len)?));
         }
         let place = usize::try_from(self.word(at)?).ok()?.checked_div(stride(self.packing))?;
-        Some((place, self.bytes.get(at + 4..at + SPARSE_LEN)?))
+        Some((place, self.bytes.get(at + 4..at + sparse_block_len(self.packing))?))
     }
 
     /// First column and bytes of every block that is there, in order.
@@ -167,7 +190,7 @@ impl<'a> Group<'a> {
             || (1..self.count.div_ceil(FLUSHED))
                 .all(|flush| self.word(self.at(flush * FLUSHED) - 4) == Some(FLUSH));
         let end = match dense(self.packing) {
-            INTERLEAVED => self.word(16) == Some(self.count as i32),
+            _ if base(self.packing) == INTERLEAVED => self.word(16) == Some(self.count as i32),
             // The last block's successor would lie behind one more flush.
             REVERSED if self.count > 0 && self.count.is_multiple_of(FLUSHED) => {
                 self.word(self.at(self.count) - 4) == Some(END)

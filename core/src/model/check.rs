@@ -1,6 +1,7 @@
 //! The one gate: a blob is checked here, completely, and nowhere else.
 
 use super::Model;
+use super::blocks::is_four_bit;
 use super::check_frontend;
 use super::error::ModelError;
 use super::layer::{LayerView, Output, array};
@@ -185,9 +186,14 @@ fn check_rows(matrix: &Matrix<'_>, rounding: Rounding, index: u16) -> Result<(),
         if !valid_scale(multiplier, shift) || (short && !(-31..=-1).contains(&shift)) {
             return Err(numbers);
         }
-        let mut bound = matrix.inputs() as u64 * MAX_PRODUCT + u64::from(bias.unsigned_abs());
-        // Packed sums are doubled.
-        if matrix.packing() != packing::ROW_MAJOR && bound >= 1 << 30 {
+        // Packed sums are doubled, those of 4-bit weights times 32.
+        let (product, limit) = match matrix.packing() {
+            packing::ROW_MAJOR => (MAX_PRODUCT, u64::MAX),
+            packing if is_four_bit(packing) => (MAX_PRODUCT >> 4, 1 << 26),
+            _ => (MAX_PRODUCT, 1 << 30),
+        };
+        let mut bound = matrix.inputs() as u64 * product + u64::from(bias.unsigned_abs());
+        if bound >= limit {
             return Err(ModelError::LayerOverflow { layer: index });
         }
         if rounding == Rounding::Double && shift > 0 {

@@ -4,6 +4,7 @@ pub mod blocks;
 mod check;
 mod check_frontend;
 mod error;
+mod four_bit;
 mod geometry;
 mod layer;
 pub mod packing;

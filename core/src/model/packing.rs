@@ -5,10 +5,12 @@
 //! run every blob and the gate can check every number. `docs/kernels.md` draws
 //! the layouts.
 
-use super::blocks::{BLOCK, Group, Groups, dense, is_sparse};
+use super::blocks::{BLOCK, Group, Groups, base, is_four_bit, is_sparse, weights_len};
 use super::layer::array;
 use super::wire::LayerRecord;
-use super::wire::packing::{CHAIN, INTERLEAVED, NIBBLES, PAIR, REVERSED, ROW_MAJOR};
+use super::wire::packing::{
+    CHAIN, FOUR_BIT, INTERLEAVED, NIBBLES, PAIR, REVERSED, ROW_MAJOR, SPARSE,
+};
 use crate::arena::ALIGNMENT;
 
 /// Rows a group of every packed layout.
@@ -44,8 +46,9 @@ pub struct RowNumbers {
 /// Columns of a packed row: the lane width divides it.
 pub const fn padded_inputs(packing: u8, inputs: usize) -> usize {
     let lane = match packing {
-        INTERLEAVED => 16,
-        _ if is_sparse(packing) => BLOCK,
+        _ if is_sparse(packing) || base(packing) == INTERLEAVED => BLOCK,
+        _ if packing == PAIR | FOUR_BIT => 8,
+        _ if is_four_bit(packing) => 4,
         NIBBLES => 8,
         PAIR | REVERSED | CHAIN => 4,
         _ => 1,
@@ -55,7 +58,7 @@ pub const fn padded_inputs(packing: u8, inputs: usize) -> usize {
 
 /// Whether this version reads a packing.
 pub const fn is_known(packing: u8) -> bool {
-    matches!(packing, ROW_MAJOR | NIBBLES) || group_len(dense(packing), 0).is_some()
+    matches!(packing, ROW_MAJOR | NIBBLES) || group_len(packing & !SPARSE, 0).is_some()
 }
 
 /// Whether row numbers lie in the record's sections, not among the weights.
@@ -66,8 +69,8 @@ pub const fn has_numbers_apart(packing: u8) -> bool {
 /// Bytes of a dense group of four packed rows; `None` for row-major, sparse and unknown packings.
 #[inline]
 pub const fn group_len(packing: u8, inputs: usize) -> Option<usize> {
-    let weights = padded_inputs(packing, inputs) * GROUP;
-    match packing {
+    let weights = weights_len(packing, padded_inputs(packing, inputs));
+    match packing & !FOUR_BIT {
         // Sums, weights, multipliers, shifts (one byte or one word a row).
         CHAIN | REVERSED => Some(weights + 36),
         PAIR | INTERLEAVED => Some(weights + 48),
@@ -211,7 +214,10 @@ impl<'a> Matrix<'a> {
     fn weight_of(&self, block: &[u8], lane: usize, column: usize) -> Option<i8> {
         let at = |index: usize| block.get(index).copied();
         let unsigned = |byte: u8| (byte ^ 0x80) as i8;
-        match dense(self.packing()) {
+        if is_four_bit(self.packing()) {
+            return self.nibble_of(block, lane, column);
+        }
+        match self.packing() & !SPARSE {
             // Step of four columns: words (pair 0: columns 0, 2), (1, 3), then pair 1; low byte unsigned.
             PAIR => {
                 let (step, of_step) = (column / 4, column % 4);
@@ -258,7 +264,7 @@ impl<'a> Matrix<'a> {
             Some(i32::from_le_bytes(bytes.try_into().ok()?))
         };
         let words = group.len() / 4;
-        let (multiplier, shift) = match dense(self.packing()) {
+        let (multiplier, shift) = match base(self.packing()) {
             INTERLEAVED => (word(words - 8 + lane)?, word(words - 4 + lane)?),
             PAIR => (word(words - 8 + lane)?, !word(words - 4 + lane)?),
             _ => {
@@ -288,7 +294,8 @@ impl<'a> Matrix<'a> {
             let bytes = group.bytes.get(index * 4..index * 4 + 4)?;
             Some(i32::from_le_bytes(bytes.try_into().ok()?))
         };
-        let bias = match dense(self.packing()) {
+        let bias = match self.packing() & !SPARSE {
+            _ if is_four_bit(self.packing()) => self.four_bit_bias(group, lane)?,
             PAIR => {
                 // The sum of the upper row starts at 2 * bias - sum(w0 * w1) over its columns' pairs,
                 // that of the lower row at 2 * bias + 512 * (bias of the upper one).

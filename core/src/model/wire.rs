@@ -149,6 +149,8 @@ pub mod packing {
     /// Beside one of those with groups of rows (1 to 4): blocks of four rows by sixteen columns that are all zero
     /// are left out.
     pub const SPARSE: u8 = 0x10;
+    /// Beside one of those with groups of rows (1 to 4): weights of 4 bits, -8 to 7.
+    pub const FOUR_BIT: u8 = 0x20;
 }
 
 /// Bits of [`LayerRecord::flags`]; the gate checks each against the numbers.

@@ -48,17 +48,20 @@ fn main() {
     let foreign: Vec<Net> = convolutions[3..5].iter().chain(&suite[..8]).cloned().collect();
     nets(&mut source, out, "FOREIGN", &foreign, &[0, 1, 2, 3, 4]);
     let nibbles: Vec<Net> = bench_gen::nibbles();
-    nets(&mut source, out, "NIBBLES", &nibbles, &[wire::packing::NIBBLES]);
+    let own = pack::four_bit(packing);
+    nets(&mut source, out, "NIBBLES", &nibbles, &[wire::packing::NIBBLES, own]);
     // Every length of packed rows in the blocks of the target; as bench models only where they are worth it.
     let sparse: Vec<Net> = bench_gen::sparse();
     nets(&mut source, out, "SPARSE", &sparse, &[packing | wire::packing::SPARSE]);
+    let both = bench_gen::sparse_nibbles();
+    nets(&mut source, out, "SPARSE_NIBBLES", &both, &[own | wire::packing::SPARSE]);
     let (four, pruned): (Vec<Net>, Vec<Net>) =
         bench_gen::compressed().into_iter().partition(|net| net.values == Values::Nibbles);
     nets(&mut source, out, "COMPRESSED", &pruned, &[packing]);
-    nets(&mut source, out, "FOUR_BITS", &four, &[wire::packing::NIBBLES]);
+    nets(&mut source, out, "FOUR_BITS", &four, &[own]);
     let _ = writeln!(
         source,
-        "pub static CHECKED: &[&[Net]] = &[BENCHMARKS, ARTICLE, CONVOLUTIONS, CONFORMANCE, FOREIGN, NIBBLES, SPARSE, COMPRESSED, FOUR_BITS];"
+        "pub static CHECKED: &[&[Net]] = &[BENCHMARKS, ARTICLE, CONVOLUTIONS, CONFORMANCE, FOREIGN, NIBBLES, SPARSE, SPARSE_NIBBLES, COMPRESSED, FOUR_BITS];"
     );
     fs::write(out.join("nets.rs"), source).expect("OUT_DIR is writable");
 }

@@ -4,6 +4,10 @@
 //! is the inverse. A layer whose sums are not provably within a packing's range
 //! stays row-major, which every target reads. `docs/kernels.md` draws the layouts.
 
+// The path holds for those, too, who include this file by a path.
+#[path = "four_bit.rs"]
+mod four_bit;
+
 use picovae_core::arena::align_up;
 use picovae_core::model::blocks::{self, BLOCK};
 use picovae_core::model::packing::{GROUP, group_len, padded_inputs};
@@ -53,6 +57,14 @@ pub fn for_target(target: &str) -> u8 {
     }
 }
 
+/// The packing of 4-bit weights for a target whose packing of 8-bit ones is `packing`.
+pub fn four_bit(packing: u8) -> u8 {
+    match packing {
+        packing::ROW_MAJOR | packing::NIBBLES => packing::NIBBLES,
+        groups => groups | packing::FOUR_BIT,
+    }
+}
+
 /// Packs the matrices of one layer, all alike: one, or those of a transposed convolution's phases, which then lie at
 /// multiples of 16 bytes.
 ///
@@ -62,10 +74,14 @@ pub fn for_target(target: &str) -> u8 {
 pub fn pack_layer(wanted: u8, matrices: &[Rows<'_>]) -> Packed {
     let shifts = || matrices.iter().flat_map(|rows| rows.shift);
     let short = shifts().all(|shift| (-31..=-1).contains(shift));
+    let provable = matrices.iter().all(Rows::is_provable);
+    let fits = matrices.iter().all(Rows::is_nibbles);
+    let fits_groups = matrices.iter().all(Rows::is_provable_in_four_bits);
+    let four_bit = wanted == packing::NIBBLES || blocks::is_four_bit(wanted);
     let packing = match blocks::dense(wanted) {
         packing::ROW_MAJOR => packing::ROW_MAJOR,
-        _ if !matrices.iter().all(Rows::is_provable) => packing::ROW_MAJOR,
-        packing::NIBBLES if !matrices.iter().all(Rows::is_nibbles) => packing::ROW_MAJOR,
+        _ if !provable || four_bit && !fits => packing::ROW_MAJOR,
+        _ if four_bit && !fits_groups => packing::NIBBLES,
         packing::NIBBLES => packing::NIBBLES,
         dense if blocks::is_sparse(wanted) || is_worth_it(matrices) => dense | packing::SPARSE,
         dense => dense,
@@ -108,6 +124,12 @@ impl Rows<'_> {
         self.bias.iter().all(|bias| products + u64::from(bias.unsigned_abs()) < 1 << 30)
     }
 
+    /// Whether any sum, times 32, fits 32 bits.
+    fn is_provable_in_four_bits(&self) -> bool {
+        let products = self.inputs as u64 * (1 << 10);
+        self.bias.iter().all(|bias| products + u64::from(bias.unsigned_abs()) < 1 << 26)
+    }
+
     /// Whether every weight has 4 bits.
     fn is_nibbles(&self) -> bool {
         self.weights.iter().all(|weight| (-8..=7).contains(weight))
@@ -145,22 +167,22 @@ fn sparse_groups(packing: u8, rows: &Rows<'_>, bytes: &mut Vec<u8>) {
         let columns = present.iter().flat_map(|block| block * BLOCK..(block + 1) * BLOCK).collect();
         let mut packed = Vec::new();
         Group::new(rows, first, columns).pack(dense, &mut packed);
-        let (sums, rest) = packed.split_at(if dense == packing::REVERSED { 0 } else { 16 });
-        let (weights, numbers) = rest.split_at(present.len() * BLOCK * GROUP);
+        let base = blocks::base(packing);
+        let len = blocks::weights_len(packing, BLOCK);
+        let (sums, rest) = packed.split_at(if base == packing::REVERSED { 0 } else { 16 });
+        let (weights, numbers) = rest.split_at(present.len() * len);
         bytes.extend(sums);
-        if dense == packing::INTERLEAVED {
+        if base == packing::INTERLEAVED {
             words(&[present.len() as i32], bytes);
         }
-        for (index, (block, weights)) in
-            present.iter().zip(weights.chunks(BLOCK * GROUP)).enumerate()
-        {
+        for (index, (block, weights)) in present.iter().zip(weights.chunks(len)).enumerate() {
             if dense == packing::REVERSED && index > 0 && index.is_multiple_of(blocks::FLUSHED) {
                 words(&[blocks::FLUSH], bytes);
             }
             words(&[(block * blocks::stride(packing)) as i32], bytes);
             bytes.extend(weights);
         }
-        if dense != packing::INTERLEAVED {
+        if base != packing::INTERLEAVED {
             words(&[blocks::END], bytes);
         }
         bytes.extend(numbers);
@@ -196,6 +218,7 @@ impl Group {
 
     fn pack(&self, packing: u8, bytes: &mut Vec<u8>) {
         match packing {
+            _ if blocks::is_four_bit(packing) => four_bit::pack(packing, self, bytes),
             packing::PAIR => pair(self, bytes),
             packing::CHAIN => chain(self, bytes),
             packing::REVERSED => reversed(self, bytes),

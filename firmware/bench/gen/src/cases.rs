@@ -33,6 +33,13 @@ pub fn benchmarks() -> Vec<Net> {
     ]
 }
 
+/// Both: 4-bit weights with pruned blocks.
+pub fn sparse_nibbles() -> Vec<Net> {
+    let nets = sparse().into_iter().step_by(2);
+    nets.map(|net| Net { name: format!("{}-nibbles", net.name), values: Values::Nibbles, ..net })
+        .collect()
+}
+
 /// The autoencoder again with half and three quarters of its blocks pruned, and with 4-bit weights.
 pub fn compressed() -> Vec<Net> {
     let named = |name: &str| Net { name: name.into(), ..benchmarks().swap_remove(0) };
@@ -40,6 +47,7 @@ pub fn compressed() -> Vec<Net> {
         Net { pruned: 50, ..named("ad-sparse-50") },
         Net { pruned: 75, ..named("ad-sparse-75") },
         Net { values: Values::Nibbles, ..named("ad-4bit") },
+        Net { values: Values::Nibbles, pruned: 50, ..named("ad-4bit-sparse-50") },
     ]
 }
 

@@ -11,7 +11,9 @@ pub mod pack;
 mod reference;
 
 pub use blob::{Kind, Layer, Net, Values, write};
-pub use cases::{article, benchmarks, compressed, conformance, convolutions, nibbles, sparse};
+pub use cases::{
+    article, benchmarks, compressed, conformance, convolutions, nibbles, sparse, sparse_nibbles,
+};
 pub use reference::{FEATURES, fill, hash};
 
 /// xorshift64*: the cases are the same everywhere, for ever.
