@@ -3,17 +3,15 @@
 use picovae_core::arena::{ALIGNMENT, align_up};
 use picovae_core::model::packing::has_numbers_apart;
 use picovae_core::model::wire::{
-    self, Description, Extension, HEADER_LEN, Header, LayerRecord, Span, flags, op, packing,
+    self, Description, Extension, HEADER_LEN, Header, LayerRecord, Span, op, packing,
 };
 use picovae_core::{Model, ModelError};
 
 use super::blob::{Blob, BlobError};
 use super::extension::extension;
-use super::pack::{Packed, Rows, for_target, pack};
+use super::pack::{Rows, for_target, four_bit, pack_layer};
 use crate::graph::{Geometry, ScoreKind, Shape};
-use crate::quantize::{
-    IntLayer, IntLikelihood, IntMatrix, IntOp, IntOutput, Multiplier, QuantizedVae,
-};
+use crate::quantize::{IntLayer, IntLikelihood, IntOp, IntOutput, Multiplier, QuantizedVae};
 
 /// What is known only after scoring: threshold and calibration summary.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -82,43 +80,31 @@ impl Payload {
 /// Packs a layer's matrices one behind the other, each at a multiple of 16 bytes;
 /// row numbers of all of them follow in the same order where the packing wants them apart.
 fn pack_matrices(payload: &mut Payload, layer: &IntLayer, target: &str) -> LayerRecord {
-    let rows = |matrix: &IntMatrix| {
-        let multipliers: Vec<i32> = matrix.multiplier.iter().map(|m| m.multiplier).collect();
-        let shifts: Vec<i8> = matrix.multiplier.iter().map(|m| m.shift).collect();
-        (multipliers, shifts)
-    };
-    let pack_all = |packing: u8| -> Vec<Packed> {
-        let pack_one = |matrix: &IntMatrix| {
-            let (multiplier, shift) = rows(matrix);
-            let rows = Rows {
-                inputs: matrix.inputs,
-                weights: &matrix.weights,
-                bias: &matrix.bias,
-                multiplier: &multiplier,
-                shift: &shift,
-            };
-            pack(packing, &rows)
-        };
-        layer.matrices.iter().map(pack_one).collect()
-    };
-    let wanted = packing_for(layer, target);
-    let mut packed = pack_all(wanted);
-    if packed.iter().any(|packed| packed.packing != wanted) {
-        // One tag speaks for all matrices of a layer.
-        packed = pack_all(packing::ROW_MAJOR);
-    }
-    let mut bytes = Vec::new();
-    for packed in &packed {
-        bytes.resize(align_up(bytes.len()), 0);
-        bytes.extend_from_slice(&packed.bytes);
-    }
+    let numbers: Vec<(Vec<i32>, Vec<i8>)> = layer
+        .matrices
+        .iter()
+        .map(|matrix| matrix.multiplier.iter().map(|m| (m.multiplier, m.shift)).unzip())
+        .collect();
+    let rows: Vec<Rows<'_>> = layer
+        .matrices
+        .iter()
+        .zip(&numbers)
+        .map(|(matrix, (multiplier, shift))| Rows {
+            inputs: matrix.inputs,
+            weights: &matrix.weights,
+            bias: &matrix.bias,
+            multiplier,
+            shift,
+        })
+        .collect();
+    let packed = pack_layer(packing_for(layer, target), &rows);
     let mut record = LayerRecord {
-        packing: packed.first().map_or(packing::ROW_MAJOR, |packed| packed.packing),
-        flags: packed.iter().fold(flags::RIGHT_SHIFTS, |all, packed| all & packed.flags),
-        weights: payload.push(&bytes, ALIGNMENT),
+        packing: packed.packing,
+        flags: packed.flags,
+        weights: payload.push(&packed.bytes, ALIGNMENT),
         ..LayerRecord::default()
     };
-    if packed.is_empty() {
+    if layer.matrices.is_empty() {
         record.flags = 0;
     } else if has_numbers_apart(record.packing) {
         let bias: Vec<i32> = layer.matrices.iter().flat_map(|m| m.bias.clone()).collect();
@@ -132,14 +118,13 @@ fn pack_matrices(payload: &mut Payload, layer: &IntLayer, target: &str) -> Layer
 
 /// The packing a layer is to have on a target.
 fn packing_for(layer: &IntLayer, target: &str) -> u8 {
-    match layer.op {
-        IntOp::FullyConnected { .. } if layer.bits == 4 => packing::NIBBLES,
-        // Read a tap at a time, and without products of its own.
-        IntOp::DepthwiseConvolution(_) | IntOp::MaxPool(_) | IntOp::AveragePool(_) => {
-            packing::ROW_MAJOR
-        }
+    let packing = match layer.op {
+        IntOp::MaxPool(_) | IntOp::AveragePool(_) => return packing::ROW_MAJOR,
+        // Read a tap at a time.
+        IntOp::DepthwiseConvolution(_) => packing::ROW_MAJOR,
         _ => for_target(target),
-    }
+    };
+    if layer.bits == 4 { four_bit(packing) } else { packing }
 }
 
 fn layer_record(payload: &mut Payload, layer: &IntLayer, target: &str) -> LayerRecord {
