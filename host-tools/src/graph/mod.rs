@@ -133,6 +133,15 @@ impl Vae {
             .chain(self.decoder.iter())
     }
 
+    /// [`layers`](Self::layers), to be changed.
+    pub fn layers_mut(&mut self) -> impl Iterator<Item = &mut Layer> {
+        self.encoder
+            .iter_mut()
+            .chain(std::iter::once(&mut self.mu))
+            .chain(self.logvar.iter_mut())
+            .chain(self.decoder.iter_mut())
+    }
+
     /// Features of one window.
     pub fn input_len(&self) -> usize {
         self.frontend.feature_len()

@@ -1,7 +1,7 @@
 //! The training loop: batches, warm-up, validation, early stopping.
 
 use super::features::Features;
-use super::network::{Batch, Network, StepConfig};
+use super::gradient::{Adam, Batch, Float, LossConfig, gradients};
 use super::{FitConfig, Sigma, Stream, TrainError, split, stream};
 use crate::graph::{Likelihood, Vae, sample};
 use crate::recording::WindowSet;
@@ -80,7 +80,7 @@ pub fn fit(
     }
     check_unit_range(start, data)?;
 
-    let mut network = Network::new(start, config.weight_decay);
+    let mut optimizer = Adam::new(start, config.weight_decay);
     let features = Features::new(data, &start.frontend);
     let mut sampler = Sampler::new(start, config);
     let mut shuffle = stream(config.seed, Stream::Shuffle);
@@ -109,8 +109,9 @@ pub fn fit(
         for indices in train.chunks(config.batch) {
             let step = config.step(report.steps, steps_per_epoch);
             let batch = sampler.batch(&features, indices);
-            let batch_loss = network.step(&batch, step);
-            let total = batch_loss.nll + f64::from(step.beta) * batch_loss.kl;
+            let (gradient, batch_loss) = gradients(&vae, &batch, step.loss, config.shards, &Float);
+            optimizer.step(&mut vae, &gradient, step.learning_rate);
+            let total = batch_loss.nll + f64::from(step.loss.beta) * batch_loss.kl;
             if !total.is_finite() {
                 return Err(TrainError::Diverged { epoch, loss: total });
             }
@@ -122,7 +123,6 @@ pub fn fit(
             progress.inc(1);
         }
         stepping += epoch_begun.elapsed().as_secs_f64();
-        network.write_to(&mut vae);
         let validation_loss = validate(&vae, &features, &held_out, config);
         report.epochs = epoch;
         report.history.push(EpochRecord { epoch, train_loss: loss, nll, kl, validation_loss });
@@ -163,11 +163,15 @@ impl FitConfig {
             if self.beta_warmup > 0.0 { (epochs as f32 / self.beta_warmup).min(1.0) } else { 1.0 };
         StepConfig {
             learning_rate: self.learning_rate * factor,
-            beta: self.beta * warm,
-            sigma: self.sigma,
-            shards: self.shards,
+            loss: LossConfig { beta: self.beta * warm, sigma: self.sigma },
         }
     }
+}
+
+/// What one step uses.
+struct StepConfig {
+    learning_rate: f64,
+    loss: LossConfig,
 }
 
 /// Draws batches with their noise.
@@ -206,6 +210,7 @@ impl<'a> Sampler<'a> {
             input,
             target,
             noise: normal((indices.len(), self.vae.latent_len()), &mut self.latent),
+            teacher: None,
         }
     }
 }

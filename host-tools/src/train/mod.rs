@@ -1,16 +1,16 @@
 //! Training: from normal windows to a [`Vae`] in f32.
 //!
 //! [`train`] makes a network of the asked-for shape and fits it; [`fit`]
-//! continues from any [`Vae`] (fine-tuning). The training framework (burn) is
-//! named in `network/` and nowhere else; everything random is drawn from one
-//! ChaCha seed, so that the same command gives the same weights.
+//! continues from any [`Vae`] (fine-tuning). Gradients are written by hand for the
+//! graph's closed set of operators (`gradient/`); everything random is drawn from
+//! one ChaCha seed, so that the same command gives the same weights.
 
 mod config;
 mod error;
 mod features;
 mod fit;
+mod gradient;
 mod init;
-mod network;
 mod normalize;
 mod precision;
 mod split;

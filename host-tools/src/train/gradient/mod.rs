@@ -1,0 +1,284 @@
+//! The gradient of a VAE's loss, by hand for the closed set of operators the graph has.
+//!
+//! `docs/training.md` says why this and not a framework. Everything here is a pure
+//! function of the model and the batch; nothing random is drawn.
+
+mod activation;
+mod adam;
+mod loss;
+mod operators;
+mod places;
+
+pub(crate) use adam::Adam;
+pub(crate) use loss::{Distillation, LossConfig, StepLoss};
+pub(crate) use operators::OpGradient;
+
+use ndarray::{Array2, ArrayView2, s};
+
+use crate::graph::{Layer, Vae, sample};
+use operators::Saved;
+
+/// One batch, `[window][…]` each.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    /// What the encoder reads.
+    pub(crate) input: Array2<f32>,
+    /// What the decoder should give.
+    pub(crate) target: Array2<f32>,
+    /// Standard normal noise of the latent.
+    pub(crate) noise: Array2<f32>,
+    /// What a teacher says of these windows.
+    pub(crate) teacher: Option<Distillation>,
+}
+
+/// Derivatives of a loss by every parameter, in [`Vae::layers`]' order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gradients {
+    pub(crate) layers: Vec<OpGradient>,
+}
+
+impl Gradients {
+    /// Adds another part of the batch's.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let add = |sum: &mut [f32], more: &[f32]| {
+            sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        };
+        for (sum, more) in self.layers.iter_mut().zip(&other.layers) {
+            add(&mut sum.weight, &more.weight);
+            add(&mut sum.bias, &more.bias);
+        }
+    }
+}
+
+/// How a layer's output is computed; what is not float passes the gradient straight through.
+pub(crate) trait Arithmetic: Sync {
+    /// The output of layer `index` (in [`Vae::layers`]' order) for its exact linear part.
+    fn output(
+        &self,
+        index: usize,
+        layer: &Layer,
+        x: ArrayView2<'_, f32>,
+        linear: &mut Array2<f32>,
+    ) -> Output;
+    /// What the decoder reads for this latent.
+    fn latent(&self, z: Array2<f32>) -> Array2<f32> {
+        z
+    }
+    /// What the encoder reads for these features.
+    fn features(&self, x: Array2<f32>) -> Array2<f32> {
+        x
+    }
+}
+
+/// A layer's output and where the gradient passes.
+pub(crate) struct Output {
+    /// After the activation.
+    pub(crate) y: Array2<f32>,
+    /// 0 where a clamp stops the gradient; `None` where nothing does.
+    pub(crate) passes: Option<Array2<f32>>,
+}
+
+/// Plain f32.
+pub(crate) struct Float;
+
+impl Arithmetic for Float {
+    fn output(
+        &self,
+        _: usize,
+        layer: &Layer,
+        _: ArrayView2<'_, f32>,
+        linear: &mut Array2<f32>,
+    ) -> Output {
+        let y = if layer.activation.is_identity() {
+            linear.clone()
+        } else {
+            linear.mapv(|x| layer.activation.apply(x))
+        };
+        Output { y, passes: None }
+    }
+}
+
+/// Gradients and losses of a batch, split over `shards` threads; sums are formed in the
+/// shards' order, so that the result does not depend on timing.
+pub(crate) fn gradients(
+    vae: &Vae,
+    batch: &Batch,
+    config: LossConfig,
+    shards: usize,
+    arithmetic: &dyn Arithmetic,
+) -> (Gradients, StepLoss) {
+    let rows = batch.input.nrows();
+    let shard_rows = rows.div_ceil(shards.clamp(1, rows.max(1))).max(1);
+    let starts: Vec<usize> = (0..rows).step_by(shard_rows).collect();
+    let run = |start: usize| {
+        let part = batch.rows(start..(start + shard_rows).min(rows));
+        Pass::new(vae, &part, rows, config, arithmetic).backward()
+    };
+    let results: Vec<(Gradients, StepLoss)> = match starts[..] {
+        [] => Vec::new(),
+        [only] => vec![run(only)],
+        [first, ref others @ ..] => std::thread::scope(|scope| {
+            let handles: Vec<_> = others.iter().map(|start| scope.spawn(|| run(*start))).collect();
+            let mut results = vec![run(first)];
+            for handle in handles {
+                match handle.join() {
+                    Ok(result) => results.push(result),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            results
+        }),
+    };
+    let mut results = results.into_iter();
+    let Some((mut sum, mut loss)) = results.next() else {
+        return Default::default();
+    };
+    for (gradients, part) in results {
+        sum.add(&gradients);
+        loss.nll += part.nll;
+        loss.kl += part.kl;
+        loss.distillation += part.distillation;
+    }
+    (sum, loss)
+}
+
+impl Batch {
+    /// Some of its windows.
+    fn rows(&self, range: std::ops::Range<usize>) -> Self {
+        let part = |all: &Array2<f32>| all.slice(s![range.clone(), ..]).to_owned();
+        Self {
+            input: part(&self.input),
+            target: part(&self.target),
+            noise: part(&self.noise),
+            teacher: self.teacher.as_ref().map(|teacher| teacher.map(part)),
+        }
+    }
+}
+
+/// What a layer's backward pass needs.
+struct Step {
+    saved: Saved,
+    linear: Array2<f32>,
+    passes: Option<Array2<f32>>,
+}
+
+/// A forward pass, kept for the backward one.
+struct Pass<'a> {
+    vae: &'a Vae,
+    batch: &'a Batch,
+    encoder: Vec<Step>,
+    heads: Vec<Step>,
+    decoder: Vec<Step>,
+    mu: Array2<f32>,
+    logvar: Option<Array2<f32>>,
+    output: Array2<f32>,
+    /// Windows of the whole batch, of which this may be a part.
+    rows: usize,
+    config: LossConfig,
+}
+
+impl<'a> Pass<'a> {
+    fn new(
+        vae: &'a Vae,
+        batch: &'a Batch,
+        rows: usize,
+        config: LossConfig,
+        arithmetic: &dyn Arithmetic,
+    ) -> Self {
+        let run = |index: usize, layer: &Layer, x: ArrayView2<'_, f32>| {
+            let (mut linear, saved) = operators::forward(&layer.op, x);
+            let Output { y, passes } = arithmetic.output(index, layer, x, &mut linear);
+            (y, Step { saved, linear, passes })
+        };
+        let chain = |first: usize, layers: &[Layer], mut x: Array2<f32>| {
+            let mut steps = Vec::with_capacity(layers.len());
+            for (index, layer) in layers.iter().enumerate() {
+                let (y, step) = run(first + index, layer, x.view());
+                steps.push(step);
+                x = y;
+            }
+            (x, steps)
+        };
+        let (h, encoder) = chain(0, &vae.encoder, arithmetic.features(batch.input.clone()));
+        let at = vae.encoder.len();
+        let (mu, step) = run(at, &vae.mu, h.view());
+        let mut heads = vec![step];
+        let logvar = vae.logvar.as_ref().map(|head| {
+            let (logvar, step) = run(at + 1, head, h.view());
+            heads.push(step);
+            logvar
+        });
+        let z = arithmetic.latent(sample(&mu, logvar.as_ref(), Some(batch.noise.view())));
+        let (output, decoder) = chain(at + heads.len(), &vae.decoder, z);
+        Self { vae, batch, encoder, heads, decoder, mu, logvar, output, rows, config }
+    }
+
+    fn backward(self) -> (Gradients, StepLoss) {
+        let loss = loss::Loss {
+            vae: self.vae,
+            batch: self.batch,
+            rows: self.rows as f32,
+            config: self.config,
+        };
+        let (dy, mut losses) = loss.output(&self.output);
+        let first = self.vae.encoder.len() + self.heads.len();
+        let mut layers = vec![OpGradient::default(); first + self.decoder.len()];
+        let mut at = layers.len();
+        let dz = back(&self.vae.decoder, &self.decoder, dy, false, |gradient| {
+            at -= 1;
+            layers[at] = gradient;
+        });
+        let (dmu, dlogvar) = loss.latent(&self.mu, self.logvar.as_ref(), &dz, &mut losses);
+        let only = self.encoder.is_empty();
+        let at = self.vae.encoder.len();
+        let mut head = |index: usize, layer: &Layer, dy: Array2<f32>| {
+            let mut own = OpGradient::default();
+            let layer = std::slice::from_ref(layer);
+            let step = std::slice::from_ref(&self.heads[index]);
+            let dh = back(layer, step, dy, only, |gradient| own = gradient);
+            layers[at + index] = own;
+            dh
+        };
+        let mut dh = head(0, &self.vae.mu, dmu);
+        if let (Some(layer), Some(dlogvar)) = (&self.vae.logvar, dlogvar) {
+            dh += &head(1, layer, dlogvar);
+        }
+        let mut at = self.encoder.len();
+        if !only {
+            back(&self.vae.encoder, &self.encoder, dh, true, |gradient| {
+                at -= 1;
+                layers[at] = gradient;
+            });
+        }
+        (Gradients { layers }, losses)
+    }
+}
+
+/// Back through layers, last first; `first` says that nobody asks for the input's derivative.
+fn back(
+    layers: &[Layer],
+    steps: &[Step],
+    mut dy: Array2<f32>,
+    first: bool,
+    mut keep: impl FnMut(OpGradient),
+) -> Array2<f32> {
+    for (index, (layer, step)) in layers.iter().zip(steps).enumerate().rev() {
+        if !layer.activation.is_identity() {
+            ndarray::Zip::from(&mut dy).and(&step.linear).for_each(|dy, x| {
+                *dy *= activation::derivative(layer.activation, *x);
+            });
+        }
+        if let Some(passes) = &step.passes {
+            dy *= passes;
+        }
+        let (dx, gradient) = step.saved.backward(&layer.op, dy.view(), first && index == 0);
+        keep(gradient);
+        dy = dx;
+    }
+    dy
+}
+
+#[cfg(test)]
+mod random_tests;
+#[cfg(test)]
+mod tests;

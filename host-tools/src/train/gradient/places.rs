@@ -1,0 +1,90 @@
+//! Which place of the input each tap of each output meets, once a layer.
+
+use crate::graph::Geometry;
+
+/// A tap in the padding.
+const OUTSIDE: u32 = u32::MAX;
+
+/// The places a windowed operator reads (or a transposed one writes).
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    /// `[window][tap]`: place of the other side, or [`OUTSIDE`].
+    map: Vec<u32>,
+    taps: usize,
+}
+
+impl Places {
+    /// Of a convolution or pool: windows are output places, the other side is the input.
+    pub(super) fn reading(geometry: &Geometry) -> Self {
+        let (windows, other) = (geometry.output, geometry.input);
+        Self::new(geometry, [windows.length, windows.width], other.width, |axis, at, tap| {
+            geometry.input_at(axis, at, tap)
+        })
+    }
+
+    /// Of a transposed convolution: windows are input places, the other side is the output.
+    pub(super) fn writing(geometry: &Geometry) -> Self {
+        let (windows, other) = (geometry.input, geometry.output);
+        Self::new(geometry, [windows.length, windows.width], other.width, |axis, at, tap| {
+            geometry.output_at(axis, at, tap)
+        })
+    }
+
+    fn new(
+        geometry: &Geometry,
+        [length, width]: [usize; 2],
+        row: usize,
+        at: impl Fn(usize, usize, usize) -> Option<usize>,
+    ) -> Self {
+        let mut map = Vec::with_capacity(length * width * geometry.taps());
+        for l in 0..length {
+            for w in 0..width {
+                for i in 0..geometry.kernel[0] {
+                    for j in 0..geometry.kernel[1] {
+                        let place = at(0, l, i).zip(at(1, w, j)).map(|(l, w)| l * row + w);
+                        map.push(place.map_or(OUTSIDE, |place| place as u32));
+                    }
+                }
+            }
+        }
+        Self { map, taps: geometry.taps() }
+    }
+
+    /// Windows of one sample.
+    pub(super) fn windows(&self) -> usize {
+        self.map.len() / self.taps.max(1)
+    }
+
+    /// Taps inside, as (tap, place), of each window in order.
+    pub(super) fn each(&self) -> impl Iterator<Item = impl Iterator<Item = (usize, usize)> + '_> {
+        self.map.chunks_exact(self.taps.max(1)).map(|window| {
+            let taps = window.iter().enumerate();
+            taps.filter(|(_, place)| **place != OUTSIDE).map(|(tap, place)| (tap, *place as usize))
+        })
+    }
+
+    /// `[place][channels]` to `[window][tap][channels]`, zeros outside.
+    pub(super) fn gather(&self, from: &[f32], channels: usize, to: &mut [f32]) {
+        let len = self.taps * channels;
+        for (window, to) in self.each().zip(to.chunks_exact_mut(len.max(1))) {
+            to.fill(0.0);
+            for (tap, place) in window {
+                to[tap * channels..][..channels]
+                    .copy_from_slice(&from[place * channels..][..channels]);
+            }
+        }
+    }
+
+    /// Adds `[window][tap][channels]` to `[place][channels]`: the adjoint of [`gather`](Self::gather).
+    pub(super) fn scatter(&self, from: &[f32], channels: usize, to: &mut [f32]) {
+        let len = self.taps * channels;
+        for (window, from) in self.each().zip(from.chunks_exact(len.max(1))) {
+            for (tap, place) in window {
+                let from = &from[tap * channels..][..channels];
+                for (to, from) in to[place * channels..][..channels].iter_mut().zip(from) {
+                    *to += from;
+                }
+            }
+        }
+    }
+}
