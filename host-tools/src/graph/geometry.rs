@@ -149,13 +149,18 @@ impl Geometry {
 
     /// What the device's kernels ask for: every window touches its input.
     pub(super) fn validate(&self, layer: &str, transposed: bool) -> Result<(), GraphError> {
-        let bad = |reason| GraphError::Geometry { layer: layer.to_string(), reason };
+        self.check(transposed)
+            .map_err(|reason| GraphError::Geometry { layer: layer.to_string(), reason })
+    }
+
+    /// [`validate`](Self::validate), the reason alone.
+    pub(crate) fn check(&self, transposed: bool) -> Result<(), &'static str> {
         let limit = usize::from(u16::MAX);
         if self.input.is_empty() || self.output.is_empty() {
-            return Err(bad("its input or output is empty: the kernel is longer than its input"));
+            return Err("its input or output is empty: the kernel is longer than its input");
         }
         if self.input.len() > limit || self.output.len() > limit {
-            return Err(bad("it has more than 65,535 inputs or outputs"));
+            return Err("it has more than 65,535 inputs or outputs");
         }
         let sizes =
             [(self.input.length, self.output.length), (self.input.width, self.output.width)];
@@ -163,10 +168,10 @@ impl Geometry {
             let (kernel, stride, padding) =
                 (self.kernel[axis], self.stride[axis], self.padding[axis]);
             if !(1..=255).contains(&kernel) || !(1..=255).contains(&stride) {
-                return Err(bad("kernel and stride must be 1 to 255"));
+                return Err("kernel and stride must be 1 to 255");
             }
             if padding >= kernel {
-                return Err(bad("its padding is as long as its kernel"));
+                return Err("its padding is as long as its kernel");
             }
             let sound = if transposed {
                 output + padding <= (input - 1) * stride + kernel.max(stride)
@@ -174,7 +179,7 @@ impl Geometry {
                 (output - 1) * stride < input + padding
             };
             if !sound {
-                return Err(bad("some of its outputs see no input"));
+                return Err("some of its outputs see no input");
             }
         }
         Ok(())

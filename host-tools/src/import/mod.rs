@@ -12,6 +12,7 @@ mod order;
 mod safetensors;
 mod state_dict;
 mod tensors;
+mod tflite;
 mod windowed;
 
 pub use error::{ImportError, Problem};
@@ -20,6 +21,7 @@ pub use safetensors::{
     write_safetensors,
 };
 pub use state_dict::ForeignOptions;
+pub use tflite::{Contents as TfliteContents, Int8Model, TfliteOptions, is_tflite, parse_tflite};
 
 #[cfg(test)]
 mod foreign_tests;

@@ -86,6 +86,20 @@ pub enum IntOp {
     AveragePool(Geometry),
 }
 
+impl IntOp {
+    /// Elements it writes.
+    pub fn output_len(&self) -> usize {
+        match self {
+            Self::FullyConnected { outputs, .. } => *outputs,
+            Self::Convolution(geometry)
+            | Self::TransposedConvolution(geometry)
+            | Self::DepthwiseConvolution(geometry)
+            | Self::MaxPool(geometry)
+            | Self::AveragePool(geometry) => geometry.output.len(),
+        }
+    }
+}
+
 /// Rows of weights with their numbers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct IntMatrix {

@@ -18,6 +18,7 @@ pub use integers::{
     IntFrontend, IntLatent, IntLayer, IntLikelihood, IntMatrix, IntOp, IntOutput, QuantizedVae,
 };
 pub use lower::lower;
+pub(crate) use lower::{lower_frontend, lower_likelihood, mean_square};
 pub use observe::{Observer, Ranges, observe};
 pub use weight_bits::WeightBits;
 
@@ -172,6 +173,15 @@ pub enum QuantizeError {
         layer: String,
         /// Layers of the model.
         known: String,
+    },
+    /// A front-end gives another number of features than the model reads.
+    #[error("the front-end gives {got} features, the model reads {needed}")]
+    #[diagnostic(help("window length times channels must be what the model reads"))]
+    Features {
+        /// What the model reads.
+        needed: usize,
+        /// What the front-end gives.
+        got: usize,
     },
     /// The features are in no usual unit.
     #[error("features reach {reach:e}, too far from 1 for the device's scores")]

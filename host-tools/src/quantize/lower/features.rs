@@ -1,5 +1,6 @@
 //! The grid of the features, the front-end in integers, and what their distances mean.
 
+use picovae_core::fixed::wide::Factor;
 use picovae_core::score::reconstruction_error::GRID_FRAC_BITS;
 
 use super::super::grid::{Grid, Multiplier, wide_factor};
@@ -32,7 +33,8 @@ pub(super) fn feature_grid(
     }
 }
 
-pub(super) fn lower_frontend(
+/// A float front-end in front of features on `grid`.
+pub(crate) fn lower_frontend(
     frontend: &Frontend,
     grid: Grid,
 ) -> Result<IntFrontend, QuantizeError> {
@@ -64,12 +66,21 @@ pub(super) fn unit(features: Grid) -> f64 {
     features.scale / f64::from(1u32 << GRID_FRAC_BITS)
 }
 
+/// From the sum of `n` squared distances in `unit`s to their real mean, Q32.
+pub(crate) fn mean_square(unit: f64, n: usize) -> Result<Factor, QuantizeError> {
+    wide_factor(unit * unit / n as f64 * 2f64.powi(32))
+        .ok_or(QuantizeError::FeatureRange { reach: 64.0 * 128.0 * unit })
+}
+
 /// `unit` is the real distance of two reconstructions on the grid with six fraction bits.
-pub(super) fn lower_likelihood(vae: &Vae, unit: f64) -> Result<IntLikelihood, QuantizeError> {
-    let Likelihood::Gaussian { precision } = &vae.likelihood else {
+pub(crate) fn lower_likelihood(
+    likelihood: &Likelihood,
+    n: usize,
+    unit: f64,
+) -> Result<IntLikelihood, QuantizeError> {
+    let Likelihood::Gaussian { precision } = likelihood else {
         return Ok(IntLikelihood::Bernoulli);
     };
-    let n = vae.input_len();
     let real: Vec<f64> = match precision {
         Some(precision) => precision.iter().map(|&p| p.into()).collect(),
         None => vec![1.0; n],

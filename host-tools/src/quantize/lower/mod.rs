@@ -4,11 +4,12 @@ mod features;
 mod heads;
 mod rows;
 
-use features::{feature_grid, lower_frontend, lower_likelihood, unit};
+use features::{feature_grid, unit};
+pub(crate) use features::{lower_frontend, lower_likelihood, mean_square};
 use heads::{lower_head, lower_output};
 use rows::lower_rows;
 
-use super::grid::{Grid, wide_factor};
+use super::grid::Grid;
 use super::integers::{IntLayer, IntOutput, QuantizedVae};
 use super::observe::{Observer, Ranges};
 use super::{QuantizeError, QuantizeOptions};
@@ -64,7 +65,6 @@ pub fn lower(
     layers.push(lower_output(vae, last, linear, grid, features, options)?);
 
     let unit = unit(features);
-    let mean_square = unit * unit / vae.input_len() as f64 * 2f64.powi(32);
     Ok(QuantizedVae {
         name: vae.name.clone(),
         provenance: vae.provenance.clone(),
@@ -73,10 +73,9 @@ pub fn lower(
         layers,
         encoder_len,
         latent,
-        likelihood: lower_likelihood(vae, unit)?,
+        likelihood: lower_likelihood(&vae.likelihood, vae.input_len(), unit)?,
         score: vae.score,
-        mean_square: wide_factor(mean_square)
-            .ok_or(QuantizeError::FeatureRange { reach: 128.0 * features.scale })?,
+        mean_square: mean_square(unit, vae.input_len())?,
     })
 }
 

@@ -1,0 +1,84 @@
+//! TensorFlow Lite files: full-int8 ones bit for bit, float ones by way of the float graph.
+//!
+//! ```text
+//! bytes ─► flatbuffer ─► schema ─► path ─┬─► int8 (layers, tables) ─► Int8Model
+//!                                        └─► float ─► Network, as every graph format
+//! ```
+
+mod flatbuffer;
+mod heads;
+mod int8;
+mod layers;
+mod names;
+mod path;
+mod schema;
+mod tables;
+
+pub use int8::Int8Model;
+pub use schema::is_tflite;
+
+use super::{ImportError, Problem};
+use crate::graph::{Provenance, TOOL};
+use picovae_core::fixed::Rounding;
+use schema::File;
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// What a file held.
+#[derive(Debug)]
+pub enum Contents {
+    /// A model in int8, exact.
+    Int8(Box<Int8Model>),
+}
+
+/// What an int8 file does not say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TfliteOptions {
+    /// The layer that is the latent; without it the narrowest.
+    pub latent: Option<String>,
+    /// How the framework's kernels were built: TensorFlow Lite as it is distributed today
+    /// (`ai-edge-litert`, `tensorflow`) rounds once, builds without `TFLITE_SINGLE_ROUNDING`
+    /// (TensorFlow Lite Micro's default) twice.
+    pub rounding: Rounding,
+}
+
+impl Default for TfliteOptions {
+    fn default() -> Self {
+        Self { latent: None, rounding: Rounding::Single }
+    }
+}
+
+/// Reads a file that [`is_tflite`].
+///
+/// # Errors
+/// [`ImportError`] with everything that is wrong.
+pub fn parse_tflite(
+    path: &Path,
+    bytes: &[u8],
+    options: &TfliteOptions,
+) -> Result<Contents, ImportError> {
+    let problems = |problems| ImportError::Problems { path: path.to_path_buf(), problems };
+    let file = File::read(bytes).map_err(|_| {
+        problems(vec![Problem::new(
+            "file",
+            "it ends early, or an offset in it leads nowhere",
+            "copy or convert it again",
+        )])
+    })?;
+    let name = |part: Option<&std::ffi::OsStr>| {
+        part.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    let provenance = Provenance {
+        source: name(path.file_name()),
+        sha256: super::safetensors::hex(&Sha256::digest(bytes)),
+        tool: TOOL.into(),
+        ..Provenance::default()
+    };
+    let found = int8::path_of(&file).map_err(problems)?;
+    if int8::is_int8(&found) {
+        let model =
+            int8::read(&file, &found, bytes.len(), options, provenance, name(path.file_stem()));
+        return Ok(Contents::Int8(Box::new(model.map_err(problems)?)));
+    }
+    Err(problems(vec![Problem::new("file", "float models are not read yet", "wait a little")]))
+}

@@ -1,0 +1,153 @@
+//! TensorFlow Lite's int8 models, imported as they are: every integer equals the reference kernels'.
+//!
+//! `tests/fixtures/tflite/*.json` holds what those kernels gave (`tests/fixtures/tflite_golden.py`).
+
+use std::path::{Path, PathBuf};
+
+use picovae::emit::{Blob, Calibrated, write};
+use picovae::graph::Frontend;
+use picovae::import::{Int8Model, TfliteContents, TfliteOptions, parse_tflite};
+use picovae::recording::Recording;
+use picovae_core::trace::Trace;
+use picovae_core::{Arena, Vae};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// A file of the benchmark's folder; says loudly where it is absent.
+fn data(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("PICOVAE_DATA")
+        .map_or_else(|| root().join("../shared/data"), PathBuf::from);
+    let path = folder.join("mlperf_tiny_ad").join(name);
+    if path.is_file() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: {} is absent", path.display());
+    None
+}
+
+fn fixture(name: &str) -> PathBuf {
+    root().join("tests/fixtures/tflite").join(name)
+}
+
+fn json(name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(fixture(name)).unwrap()).unwrap()
+}
+
+fn import(path: &Path) -> Int8Model {
+    let bytes = std::fs::read(path).unwrap();
+    match parse_tflite(path, &bytes, &TfliteOptions::default()).unwrap() {
+        TfliteContents::Int8(model) => *model,
+    }
+}
+
+/// The int8 output of every layer, as the framework has it.
+#[derive(Default)]
+struct Layers {
+    /// Before a widened head's table.
+    layers: Vec<Vec<i8>>,
+    latent: Vec<i8>,
+}
+
+impl Trace for Layers {
+    fn layer(&mut self, _: usize, activations: &[i8]) {
+        self.layers.push(activations.to_vec());
+    }
+    fn latent(&mut self, z: &[i8]) {
+        self.latent = z.to_vec();
+    }
+}
+
+/// Runs int8 features; the layers seen.
+fn run(vae: &mut Vae<'_, '_>, features: &[i8]) -> Layers {
+    let mut seen = Layers::default();
+    vae.features_mut().copy_from_slice(features);
+    vae.encode_traced(&mut seen);
+    vae.decode_traced(&mut seen);
+    seen
+}
+
+fn sha256<'v>(values: impl IntoIterator<Item = &'v Vec<i8>>) -> String {
+    let mut hash = Sha256::new();
+    for values in values {
+        hash.update(bytemuck::cast_slice::<i8, u8>(values));
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// MLPerf Tiny's anomaly detector behind five frames of 128 bands.
+fn ad01() -> Option<Blob> {
+    let model = import(&data("ad01_int8.tflite")?);
+    let model = model.with_frontend(Frontend::identity(5, 1, 128), None).unwrap();
+    Some(write(&model.vae, "portable", Calibrated::default()).unwrap())
+}
+
+#[test]
+fn ad01_gives_the_golden_windows_and_every_layer_of_the_first_eight() {
+    let (Some(blob), Some(input)) = (ad01(), data("golden/int8_input_196x640.npy")) else { return };
+    let golden = json("ad01_int8.json");
+    let model = blob.model().unwrap();
+    let mut arena = Arena::<4096>::new();
+    let mut vae = Vae::new(&model, arena.bytes()).unwrap();
+    let input = Recording::read(&input, &[]).unwrap();
+    let (mut outputs, mut first) = (Vec::new(), Vec::new());
+    for window in input.samples.chunks(640) {
+        let window: Vec<i8> = window.iter().map(|&q| q as i8).collect();
+        let seen = run(&mut vae, &window);
+        assert_eq!(seen.latent, seen.layers[4], "the decoder reads the latent as it was written");
+        outputs.push(seen.layers[9].clone());
+        if first.len() < 8 {
+            first.push(seen.layers);
+        }
+    }
+    assert_eq!(outputs.len(), 196);
+    let expected = golden["golden_layers_first8"].as_array().unwrap();
+    assert_eq!(expected.len(), 10);
+    for (layer, expected) in expected.iter().enumerate() {
+        assert_eq!(sha256(first.iter().map(|seen| &seen[layer])), *expected, "layer {layer}");
+    }
+    assert_eq!(sha256(&outputs), golden["golden_output"]);
+}
+
+#[test]
+fn ad01_gives_all_windows_of_the_72_clips() {
+    let (Some(blob), Some(clips)) = (ad01(), data("test_clips.npy")) else { return };
+    let golden = json("ad01_int8.json");
+    let model = blob.model().unwrap();
+    let frontend = picovae::simulate::frontend_of(&model);
+    let (scale, zero_point) = {
+        let wire = &model.description().frontend;
+        (f32::from_bits(wire.scale_bits), f64::from(wire.zero_point))
+    };
+    let recording = Recording::read(&clips, &[]).unwrap();
+    let windows = recording.clips(&frontend).unwrap();
+    assert_eq!(windows.window_count(), 14_112);
+    let mut arena = Arena::<4096>::new();
+    let mut vae = Vae::new(&model, arena.bytes()).unwrap();
+    let (mut inputs, mut outputs) = (vec![Vec::new(); 72], vec![Vec::new(); 72]);
+    let mut differences = 0;
+    for index in 0..windows.window_count() {
+        let window = windows.window(index);
+        // As the framework quantizes: one division in f32, then to the nearest.
+        let quantize =
+            |x: &f32| (f64::from(*x / scale).round() + zero_point).clamp(-128.0, 127.0) as i8;
+        let features: Vec<i8> = window.samples.iter().map(quantize).collect();
+        // The device's own way: an i16 converter, then the front-end.
+        let samples = window.samples.iter().enumerate();
+        let raw: Vec<i16> = samples.map(|(at, &x)| frontend.raw(x, at % 128)).collect();
+        vae.load(&raw).unwrap();
+        differences += vae.features().iter().zip(&features).filter(|(a, b)| a != b).count();
+        outputs[window.clip].push(run(&mut vae, &features).layers[9].clone());
+        inputs[window.clip].push(features);
+    }
+    for (clip, golden) in golden["clips"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(sha256(&inputs[clip]), golden["input"], "input of clip {clip}");
+        assert_eq!(sha256(&outputs[clip]), golden["output"], "output of clip {clip}");
+    }
+    println!("{differences} of 9,031,680 features differ behind the i16 front-end");
+    // Samples that f32 cannot tell from a half step.
+    assert!(differences < 20, "{differences}");
+}
