@@ -2,6 +2,7 @@
 
 use super::{OutputBuffer, write};
 use crate::fixed::Rounding;
+use crate::model::packing::has_numbers_apart;
 use crate::model::wire::packing;
 use crate::model::{Matrix, Output};
 
@@ -33,7 +34,7 @@ pub(super) fn product(
 /// | `shift` | `[outputs]` | int8 |
 /// | `out` | `[outputs]` | int8 or int16 |
 ///
-/// `inputs * outputs` MACs, no scratch. Infallible, because `parse` proved that
+/// Nothing is written where the packing is another target's and `every-packing` is off. `inputs * outputs` MACs, no scratch. Infallible, because `parse` proved that
 /// `|bias| + inputs * 2^14` fits i32. Source: Jacob et al. 2018, section 2.
 pub fn fully_connected(
     matrix: &Matrix<'_>,
@@ -42,10 +43,18 @@ pub fn fully_connected(
     input: &[i8],
     out: &mut OutputBuffer<'_>,
 ) {
+    // Without every packing, rows in groups are the backend's alone, whose buffers the arena aligns; but for a
+    // transposed convolution's phase without taps.
+    let is_apart = has_numbers_apart(matrix.packing());
+    let has_groups =
+        cfg!(feature = "every-packing") || cfg!(feature = "convolution") && matrix.inputs() == 0;
     for row in 0..matrix.outputs() {
-        let Some(numbers) = matrix.numbers(row) else {
-            return;
+        let numbers = match is_apart {
+            true => matrix.numbers_apart(row),
+            false if has_groups => matrix.numbers(row),
+            false => None,
         };
+        let Some(numbers) = numbers else { return };
         let acc = numbers.bias.wrapping_add(dot(matrix, row, input));
         write(output, rounding, numbers, acc, row, out);
     }
@@ -58,6 +67,9 @@ fn dot(matrix: &Matrix<'_>, row: usize, input: &[i8]) -> i32 {
     if matrix.packing() == packing::ROW_MAJOR {
         let weights = matrix.weights().get(row * inputs..(row + 1) * inputs).unwrap_or(&[]);
         return weights.iter().zip(input).map(|(&w, a)| product(w as i8, a)).sum();
+    }
+    if !cfg!(feature = "every-packing") {
+        return 0;
     }
     if matrix.packing() == packing::NIBBLES {
         return nibbles(matrix, row, input);

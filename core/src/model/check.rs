@@ -7,6 +7,7 @@ use super::error::ModelError;
 use super::layer::{LayerView, Output, array};
 use super::packing::{Matrix, RowNumbers};
 use super::plan::{ArenaPlan, Step};
+use super::read::{Read, Reader};
 use super::wire::{
     Description, Extension, HEADER_LEN, Header, Latent, LayerRecord, Likelihood, MAGIC, VERSION,
     checksum, flags, output, packing,
@@ -67,13 +68,13 @@ fn open(blob: &[u8]) -> Result<(Description<'_>, Extension, &[u8]), ModelError> 
     let end =
         HEADER_LEN.checked_add(header.description_len as usize).ok_or(ModelError::Description)?;
     let description = blob.get(HEADER_LEN..end).ok_or(ModelError::Description)?;
-    let (description, rest) = postcard::take_from_bytes::<Description<'_>>(description)
-        .map_err(|_| ModelError::Description)?;
-    let (extension, rest) = match header.version {
-        1 => (Extension::default(), rest),
-        _ => postcard::take_from_bytes(rest).map_err(|_| ModelError::Description)?,
+    let mut reader = Reader::new(description);
+    let description = Description::read(&mut reader);
+    let extension = match header.version {
+        1 => Extension::default(),
+        _ => Extension::read(&mut reader),
     };
-    if !rest.is_empty() {
+    if !reader.is_done() {
         return Err(ModelError::Description);
     }
     let start = end.checked_next_multiple_of(ALIGNMENT).ok_or(ModelError::Section)?;

@@ -10,6 +10,7 @@ mod layer;
 pub mod packing;
 mod phases;
 mod plan;
+mod read;
 pub mod wire;
 
 pub use error::ModelError;

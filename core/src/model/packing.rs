@@ -56,9 +56,15 @@ pub const fn padded_inputs(packing: u8, inputs: usize) -> usize {
     inputs.saturating_add(lane - 1) & !(lane - 1)
 }
 
-/// Whether this version reads a packing.
+/// Whether this build reads a packing.
 pub const fn is_known(packing: u8) -> bool {
-    matches!(packing, ROW_MAJOR | NIBBLES) || group_len(packing & !SPARSE, 0).is_some()
+    let is_grouped = group_len(packing & !SPARSE, 0).is_some();
+    packing == ROW_MAJOR || reads(base(packing)) && (is_grouped || packing == NIBBLES)
+}
+
+/// Whether this build reads a packing and its forms: without `every-packing` its own alone, beside row-major.
+pub(super) const fn reads(packing: u8) -> bool {
+    cfg!(feature = "every-packing") || packing == crate::kernels::PACKING
 }
 
 /// Whether row numbers lie in the record's sections, not among the weights.
@@ -195,7 +201,7 @@ impl<'a> Matrix<'a> {
         if self.packing() == ROW_MAJOR {
             return self.weights.get(row * self.inputs() + column).map(|&byte| byte as i8);
         }
-        if self.packing() == NIBBLES {
+        if reads(NIBBLES) && self.packing() == NIBBLES {
             // Even columns in the lower half of their word, from its lowest nibble on; all plus 8.
             let start = row * padded_inputs(NIBBLES, self.inputs()) / 2 + column / 8 * 4;
             let (half, nibble) = (column % 2, column % 8 / 2);
@@ -219,19 +225,19 @@ impl<'a> Matrix<'a> {
         }
         match self.packing() & !SPARSE {
             // Step of four columns: words (pair 0: columns 0, 2), (1, 3), then pair 1; low byte unsigned.
-            PAIR => {
+            PAIR if reads(PAIR) => {
                 let (step, of_step) = (column / 4, column % 4);
                 let word = step * 4 + (lane / 2) * 2 + of_step % 2;
                 let byte = at(word * 4 + (of_step / 2) * 2 + lane % 2)?;
                 Some(if lane.is_multiple_of(2) { unsigned(byte) } else { byte as i8 })
             }
             // One word a column, row 0 lowest; only the highest byte is signed.
-            CHAIN => {
+            CHAIN if reads(CHAIN) => {
                 let byte = at(column * 4 + lane)?;
                 Some(if lane == 3 { byte as i8 } else { unsigned(byte) })
             }
-            REVERSED => at(column * 4 + lane).map(unsigned),
-            INTERLEAVED => at(lane * 16 + column).map(|byte| byte as i8),
+            REVERSED if reads(REVERSED) => at(column * 4 + lane).map(unsigned),
+            INTERLEAVED if reads(INTERLEAVED) => at(lane * 16 + column).map(|byte| byte as i8),
             _ => None,
         }
     }
@@ -255,7 +261,7 @@ impl<'a> Matrix<'a> {
     #[allow(dead_code)]
     pub(crate) fn scale(&self, row: usize) -> Option<RowNumbers> {
         if has_numbers_apart(self.packing()) {
-            return self.numbers(row);
+            return self.numbers_apart(row);
         }
         let (group, lane) = self.group(row)?;
         let group = group.bytes;
@@ -265,8 +271,8 @@ impl<'a> Matrix<'a> {
         };
         let words = group.len() / 4;
         let (multiplier, shift) = match base(self.packing()) {
-            INTERLEAVED => (word(words - 8 + lane)?, word(words - 4 + lane)?),
-            PAIR => (word(words - 8 + lane)?, !word(words - 4 + lane)?),
+            INTERLEAVED if reads(INTERLEAVED) => (word(words - 8 + lane)?, word(words - 4 + lane)?),
+            PAIR if reads(PAIR) => (word(words - 8 + lane)?, !word(words - 4 + lane)?),
             _ => {
                 let byte = *group.get(group.len() - 4 + lane)?;
                 (word(words - 5 + lane)?, i32::from(!byte as i8))
@@ -276,18 +282,23 @@ impl<'a> Matrix<'a> {
         Some(RowNumbers { bias: 0, multiplier, shift })
     }
 
+    /// The numbers of `row` where they lie apart from the weights.
+    pub(crate) fn numbers_apart(&self, row: usize) -> Option<RowNumbers> {
+        let (bias, multiplier, shift) = self.row_major_numbers()?;
+        Some(RowNumbers {
+            bias: *bias.get(row)?,
+            multiplier: *multiplier.get(row)?,
+            shift: *shift.get(row)?,
+        })
+    }
+
     /// The numbers of `row` in any packing; `None` outside of the matrix.
     pub fn numbers(&self, row: usize) -> Option<RowNumbers> {
         if row >= self.outputs() {
             return None;
         }
         if has_numbers_apart(self.packing()) {
-            let (bias, multiplier, shift) = self.row_major_numbers()?;
-            return Some(RowNumbers {
-                bias: *bias.get(row)?,
-                multiplier: *multiplier.get(row)?,
-                shift: *shift.get(row)?,
-            });
+            return self.numbers_apart(row);
         }
         let (group, lane) = self.group(row)?;
         let word = |index: usize| {
@@ -296,7 +307,7 @@ impl<'a> Matrix<'a> {
         };
         let bias = match self.packing() & !SPARSE {
             _ if is_four_bit(self.packing()) => self.four_bit_bias(group, lane)?,
-            PAIR => {
+            PAIR if reads(PAIR) => {
                 // The sum of the upper row starts at 2 * bias - sum(w0 * w1) over its columns' pairs,
                 // that of the lower row at 2 * bias + 512 * (bias of the upper one).
                 let upper = word(lane | 1)?.wrapping_add(self.pair_products(group, lane | 1)?);
@@ -306,13 +317,13 @@ impl<'a> Matrix<'a> {
                     word(lane)?.wrapping_sub(upper.wrapping_shl(8)) >> 1
                 }
             }
-            CHAIN => {
+            CHAIN if reads(CHAIN) => {
                 // B[k] - sum(products of row k) with B[k] = 2 * bias[k] + 256 * B[k + 1].
                 let sum = |k: usize| Some(word(k)?.wrapping_add(self.chain_products(group, k)?));
                 let above = if lane + 1 < GROUP { sum(lane + 1)? } else { 0 };
                 sum(lane)?.wrapping_sub(above.wrapping_shl(8)) >> 1
             }
-            REVERSED => {
+            REVERSED if reads(REVERSED) => {
                 // bias - 128 * sum(w + 128) + 2^14 for each column
                 let (mut sum, mut columns) = (0i32, 0);
                 for (first, block) in group.blocks(self.inputs()) {
