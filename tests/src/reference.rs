@@ -139,15 +139,15 @@ impl<'a> Reference<'a> {
         let bias = self.i32s(record.bias, outputs);
         let multiplier = self.i32s(record.multiplier, outputs);
         let shift = self.i8s(record.shift, outputs);
+        let other = record.flags & wire::flags::OTHER_ROUNDING != 0;
+        let twice = (self.description.rounding == Rounding::Double) != other;
         (0..outputs)
             .map(|o| {
                 let products = (0..inputs).map(|i| weights[o * inputs + i] * i128::from(x[i]));
                 let acc: i128 = bias[o] + products.sum::<i128>();
                 assert!(acc.abs() < 1 << 31, "the host promised no overflow");
-                let value = match self.description.rounding {
-                    Rounding::Double => double(acc, multiplier[o], shift[o]),
-                    Rounding::Single => single(acc, multiplier[o], shift[o]),
-                };
+                let round = if twice { double } else { single };
+                let value = round(acc, multiplier[o], shift[o]);
                 if record.output == wire::output::INT16 {
                     return value.clamp(-32_768, 32_767) as i64;
                 }

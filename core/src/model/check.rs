@@ -121,7 +121,8 @@ fn check_layers(model: &Model<'_>) -> Result<ArenaPlan, ModelError> {
         ArenaPlan { work: align_up(model.frontend().scratch_len()), ..ArenaPlan::default() };
     let mut expected_input = model.input_len();
     for (index, record) in (0..count).zip(model.layers) {
-        if record.reserved1 != 0 || record.flags & !flags::RIGHT_SHIFTS != 0 {
+        let known = flags::RIGHT_SHIFTS | flags::OTHER_ROUNDING;
+        if record.reserved1 != 0 || record.flags & !known != 0 {
             return Err(ModelError::UnsupportedLayer { layer: index });
         }
         let layer = LayerView::new(record, model.payload).map_err(|fault| fault.at(index))?;
@@ -144,7 +145,7 @@ fn check_layers(model: &Model<'_>) -> Result<ArenaPlan, ModelError> {
         if is_last == (record.output == output::INT8) {
             return Err(ModelError::UnsupportedLayer { layer: index });
         }
-        check_numbers(&layer, description.rounding, index)?;
+        check_numbers(&layer, model.layer_rounding(at), index)?;
         check_name(record, model.payload)?;
         plan.cover(Step::new(&layer, position, layers, decoder));
         expected_input = if is_last && !decoder { latent } else { layer.output_len() };

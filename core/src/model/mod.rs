@@ -129,9 +129,18 @@ impl<'a> Model<'a> {
         bytes.and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or("")
     }
 
-    /// Rounding of every requantization of a layer.
+    /// Rounding of every requantization of a layer that does not say otherwise.
     pub fn rounding(&self) -> Rounding {
         self.description.rounding
+    }
+
+    /// Rounding of every requantization of layer `index`.
+    pub fn layer_rounding(&self, index: usize) -> Rounding {
+        let other = |layer: &LayerRecord| layer.flags & wire::flags::OTHER_ROUNDING != 0;
+        match (self.rounding(), self.layers.get(index).is_some_and(other)) {
+            (Rounding::Double, false) | (Rounding::Single, true) => Rounding::Double,
+            (Rounding::Single, false) | (Rounding::Double, true) => Rounding::Single,
+        }
     }
 
     /// The front-end.

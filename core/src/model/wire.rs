@@ -157,6 +157,9 @@ pub mod packing {
 pub mod flags {
     /// Every shift is in `-31..=-1`: the short requantization is exact.
     pub const RIGHT_SHIFTS: u8 = 1;
+    /// The layer rounds in the way that the description does not name: TensorFlow Lite's fully
+    /// connected layers round once where its convolutions round twice.
+    pub const OTHER_ROUNDING: u8 = 2;
 }
 
 /// Values of [`LayerRecord::output`].

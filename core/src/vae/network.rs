@@ -44,7 +44,13 @@ pub(super) fn encode(model: &Model<'_>, arena: &mut [u8], trace: &mut impl Trace
             let Some(output) = signed_mut(output).get_mut(..layer.output_len()) else {
                 return;
             };
-            kernels::run(layer, model.rounding(), input, scratch, OutputBuffer::Int8(output));
+            kernels::run(
+                layer,
+                model.layer_rounding(index),
+                input,
+                scratch,
+                OutputBuffer::Int8(output),
+            );
             trace.layer(index, output);
         }
     }
@@ -69,7 +75,7 @@ fn run_head(
             (narrow, OutputBuffer::Int8(lower_half(out).get_mut(..len).unwrap_or_default()))
         }
     };
-    kernels::run(layer, model.rounding(), input, scratch, buffer);
+    kernels::run(layer, model.layer_rounding(index), input, scratch, buffer);
     if let Some((_, table)) = narrow {
         trace.layer(index, lower_half(out).get(..len).unwrap_or_default());
         widen(out, table);
@@ -151,7 +157,13 @@ pub(super) fn decode(model: &Model<'_>, arena: &mut [u8], trace: &mut impl Trace
             let Some(output) = signed_mut(output).get_mut(..layer.output_len()) else {
                 return;
             };
-            kernels::run(layer, model.rounding(), input, scratch, OutputBuffer::Int8(output));
+            kernels::run(
+                layer,
+                model.layer_rounding(first + index),
+                input,
+                scratch,
+                OutputBuffer::Int8(output),
+            );
             trace.layer(first + index, output);
         }
     }

@@ -191,8 +191,17 @@ fn bytes(
     arena_len: u32,
 ) -> Result<Vec<u8>, BlobError> {
     let mut payload = Payload::default();
-    let records: Vec<LayerRecord> =
-        model.layers.iter().map(|layer| layer_record(&mut payload, layer, target)).collect();
+    let records: Vec<LayerRecord> = model
+        .layers
+        .iter()
+        .map(|layer| {
+            let mut record = layer_record(&mut payload, layer, target);
+            if layer.rounding != model.rounding {
+                record.flags |= wire::flags::OTHER_ROUNDING;
+            }
+            record
+        })
+        .collect();
     let layers = payload.push(bytemuck::cast_slice(&records), 4);
     let offset = payload.push(bytemuck::cast_slice(&model.frontend.offset), 4).offset;
     let (multiplier, shift) = payload.multipliers(&model.frontend.multiplier);

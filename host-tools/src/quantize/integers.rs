@@ -13,7 +13,7 @@ pub struct QuantizedVae {
     pub name: String,
     /// Where it came from.
     pub provenance: Provenance,
-    /// Rounding of every requantization.
+    /// Rounding of what has none of its own.
     pub rounding: Rounding,
     /// From raw samples to features.
     pub frontend: IntFrontend,
@@ -60,6 +60,8 @@ pub struct IntLayer {
     pub matrices: Vec<IntMatrix>,
     /// Zero point of the input.
     pub input_zero_point: i8,
+    /// Rounding of its requantization.
+    pub rounding: Rounding,
     /// What it writes.
     pub output: IntOutput,
 }

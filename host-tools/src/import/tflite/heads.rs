@@ -72,6 +72,7 @@ mod tests {
                     bits: 8,
                     matrices: Vec::new(),
                     input_zero_point: 0,
+                    rounding: picovae_core::fixed::Rounding::Double,
                     output: IntOutput::Int8 {
                         grid: Grid { scale: scale.into(), zero_point: zero_point as i8 },
                         zero_point: zero_point as i8,

@@ -16,7 +16,7 @@ use super::layers::{self, Linear, grid, linear, quantized};
 use super::names::layer_name;
 use super::path::{self, Path, Step};
 use super::schema::{File, TensorKind, code};
-use super::tables::{FileGrid, Table, elementwise};
+use super::tables::{FileGrid, Table, elementwise, in_float};
 use crate::graph::{Frontend, Likelihood, Provenance, ScoreKind};
 use crate::quantize::{
     Grid, IntLayer, IntOutput, QuantizeError, QuantizedVae, lower_frontend, lower_likelihood,
@@ -89,7 +89,7 @@ pub(super) fn read(
     provenance: Provenance,
     name: String,
 ) -> Result<Int8Model, Vec<Problem>> {
-    let (features, layers) = lower(file, path, bytes, options.rounding)?;
+    let (features, layers) = lower(file, path, bytes, options.fully_connected_rounding)?;
     let latent = options.latent.as_deref();
     let encoder_len = split(&layers, latent).map_err(|problem| vec![problem])?;
     let mut notes = Vec::new();
@@ -134,7 +134,7 @@ pub(super) fn read(
         vae: QuantizedVae {
             name,
             provenance,
-            rounding: options.rounding,
+            rounding: Rounding::Double,
             frontend: lower_frontend(&frontend, grid).map_err(refused)?,
             layers: int_layers,
             encoder_len,
@@ -176,7 +176,9 @@ fn lower(
             .map_err(|(reason, remedy)| Problem::new(&path.input.name, reason, remedy)),
     };
     let inner = path.steps.get(entries..last.saturating_sub(exits)).unwrap_or(&[]);
-    for step in inner {
+    let mut rest = inner;
+    while let Some((step, behind)) = rest.split_first() {
+        rest = behind;
         let name = layer_name(file, step, &names);
         let fallible = match step.operator.code {
             code::RESHAPE | code::SQUEEZE | code::EXPAND_DIMS => reshape(step),
@@ -191,7 +193,19 @@ fn lower(
                     layers.push(lowered);
                 })
             }
-            _ => function(step, rounding, layers.last_mut()),
+            code::DEQUANTIZE => {
+                let end = behind.iter().position(|step| step.operator.code == code::QUANTIZE);
+                let (floats, after) = behind.split_at(end.map_or(behind.len(), |end| end + 1));
+                rest = after;
+                island(step, floats, layers.last_mut())
+            }
+            _ => {
+                let table = grid(step.input).and_then(|from| {
+                    elementwise(step.operator, from, grid(step.output)?)
+                        .ok_or_else(|| unsupported(step.operator.code))
+                });
+                table.and_then(|table| join(step, &table, layers.last_mut()))
+            }
         };
         if let Err(refusal) = fallible {
             problems.push(layers::problem(&name, step, refusal));
@@ -243,9 +257,13 @@ fn lower_linear(
     file: &File<'_>,
     step: &Step<'_, '_>,
     name: &str,
-    rounding: Rounding,
+    fully_connected: Rounding,
     budget: &mut usize,
 ) -> Result<Lowered, layers::Refusal> {
+    let rounding = match step.operator.code {
+        code::FULLY_CONNECTED => fully_connected,
+        _ => Rounding::Double,
+    };
     let Linear { op, matrices, fused } = linear(file, step, rounding, budget)?;
     let (input, to) = (grid(step.input)?, grid(step.output)?);
     let Some((min, max)) = to.clamp(fused) else {
@@ -262,21 +280,36 @@ fn lower_linear(
         bits: 8,
         matrices,
         input_zero_point: input.zero_point as i8,
+        rounding,
         output: IntOutput::Int8 { grid, zero_point, min, max, table: None },
     };
     Ok(Lowered { layer, grid: to })
 }
 
-/// An elementwise operator behind a layer becomes part of the layer's table.
-fn function(
+/// What lies between a dequantization and a quantization: functions that int8 kernels lack.
+fn island(
     step: &Step<'_, '_>,
-    rounding: Rounding,
+    floats: &[Step<'_, '_>],
     layer: Option<&mut Lowered>,
 ) -> Result<(), layers::Refusal> {
-    let (from, to) = (grid(step.input)?, grid(step.output)?);
-    let Some(function) = elementwise(step.operator, from, to, rounding) else {
-        return Err(unsupported(step.operator.code));
+    let Some((last, functions)) = floats.split_last() else {
+        return Err(("the model goes on in float".into(), "convert with int8 output"));
     };
+    let operators: Vec<_> = functions.iter().map(|step| step.operator).collect();
+    let table = in_float(&operators, grid(step.input)?, grid(last.output)?).map_err(|name| {
+        let reason = format!("it leads to {name} in float");
+        (reason, "replace that layer, or import the float model")
+    })?;
+    join(last, &table, layer)
+}
+
+/// An elementwise function behind a layer becomes part of the layer's table.
+fn join(
+    step: &Step<'_, '_>,
+    function: &Table,
+    layer: Option<&mut Lowered>,
+) -> Result<(), layers::Refusal> {
+    let to = grid(step.output)?;
     let Some(lowered) = layer else {
         return Err((
             "it comes before the first layer".into(),
@@ -289,7 +322,7 @@ fn function(
     let then = |q: i8| function[(i32::from(q) + 128) as usize];
     let joined: Table = match table {
         Some(table) => table.map(then),
-        None => function,
+        None => *function,
     };
     *table = Some(Box::new(joined));
     *grid = Grid { scale: to.scale.into(), zero_point: to.zero_point as i8 };

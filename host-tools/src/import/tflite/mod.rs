@@ -36,15 +36,15 @@ pub enum Contents {
 pub struct TfliteOptions {
     /// The layer that is the latent; without it the narrowest.
     pub latent: Option<String>,
-    /// How the framework's kernels were built: TensorFlow Lite as it is distributed today
-    /// (`ai-edge-litert`, `tensorflow`) rounds once, builds without `TFLITE_SINGLE_ROUNDING`
-    /// (TensorFlow Lite Micro's default) twice.
-    pub rounding: Rounding,
+    /// How the framework's fully connected layers round. The reference kernels of TensorFlow
+    /// Lite (`ai-edge-litert` 2.3) round them once and everything else twice; its optimized
+    /// kernels, and TensorFlow Lite Micro as it is usually built, round everything twice.
+    pub fully_connected_rounding: Rounding,
 }
 
 impl Default for TfliteOptions {
     fn default() -> Self {
-        Self { latent: None, rounding: Rounding::Single }
+        Self { latent: None, fully_connected_rounding: Rounding::Single }
     }
 }
 

@@ -3,8 +3,7 @@
 //! Two kinds: functions whose 256 results the kernel computes in f32 when the model is loaded,
 //! and integer ones that requantize. `tests/fixtures/tflite` holds what the kernels gave.
 
-use picovae_core::fixed::Rounding;
-use picovae_core::fixed::requantize::requantize;
+use picovae_core::fixed::requantize::requantize_double;
 
 use super::schema::{Fused, Operator, code};
 use crate::quantize::Multiplier;
@@ -48,13 +47,7 @@ fn tabulate(of: impl Fn(i32) -> i32) -> Table {
 
 /// The operator as a table from one grid to another; `None` where it is no elementwise function
 /// that is known to the bit, or a factor is beyond 31 bits.
-pub(super) fn elementwise(
-    operator: &Operator<'_>,
-    from: FileGrid,
-    to: FileGrid,
-    rounding: Rounding,
-) -> Option<Table> {
-    let factor = |real| factor(real, rounding);
+pub(super) fn elementwise(operator: &Operator<'_>, from: FileGrid, to: FileGrid) -> Option<Table> {
     let clamped = |ratio, low: i32, high: i32| {
         let factor = factor(ratio)?;
         let (low, high) = (low.max(-128), high.min(127));
@@ -89,6 +82,36 @@ pub(super) fn elementwise(
     }
 }
 
+/// Operators in f32 between a dequantization and a quantization, as one table; the name of the first
+/// that is not known.
+pub(super) fn in_float(
+    operators: &[&Operator<'_>],
+    from: FileGrid,
+    to: FileGrid,
+) -> Result<Table, String> {
+    let mut functions: Vec<Box<dyn Fn(f32) -> f32>> = Vec::new();
+    for operator in operators {
+        functions.push(match operator.code {
+            code::LOGISTIC => Box::new(|x| 1.0 / (1.0 + (-x).exp())),
+            code::TANH => Box::new(f32::tanh),
+            code::ELU => Box::new(|x| if x < 0.0 { x.exp_m1() } else { x }),
+            code::RELU => Box::new(|x| x.max(0.0)),
+            code::RELU6 => Box::new(|x| x.clamp(0.0, 6.0)),
+            code::LEAKY_RELU => {
+                let alpha: f32 = operator.option(0, 0.0).unwrap_or(0.0);
+                Box::new(move |x| if x > 0.0 { x } else { x * alpha })
+            }
+            _ => return Err(operator.operator_name()),
+        });
+    }
+    Ok(tabulate(|q| {
+        let real = from.scale * (q - from.zero_point) as f32;
+        let real = functions.iter().fold(real, |real, function| function(real));
+        // `as` saturates.
+        ((real / to.scale).round() as i32).saturating_add(to.zero_point)
+    }))
+}
+
 /// Results of an f32 function, each rounded half away from zero.
 fn by_float(from: FileGrid, to: FileGrid, function: impl Fn(f32) -> f32) -> Table {
     let inverse = 1.0 / to.scale;
@@ -100,8 +123,8 @@ fn by_float(from: FileGrid, to: FileGrid, function: impl Fn(f32) -> f32) -> Tabl
 }
 
 /// A multiplication by `real` in integers.
-fn factor(real: f64, rounding: Rounding) -> Option<impl Fn(i32) -> i32> {
+fn factor(real: f64) -> Option<impl Fn(i32) -> i32> {
     let sign = if real < 0.0 { -1 } else { 1 };
     let Multiplier { multiplier, shift } = Multiplier::from_factor(real.abs())?;
-    Some(move |value: i32| requantize(sign * value, multiplier, shift, rounding))
+    Some(move |value: i32| requantize_double(sign * value, multiplier, shift))
 }

@@ -75,7 +75,8 @@ pub(super) fn lower_rows(
         }
     };
     let name = layer.name.clone();
-    Ok(IntLayer { name, op, bits, matrices, input_zero_point: input.zero_point, output })
+    let (input_zero_point, rounding) = (input.zero_point, options.rounding);
+    Ok(IntLayer { name, op, bits, matrices, input_zero_point, rounding, output })
 }
 
 /// The rows of a layer, still real.
