@@ -22,7 +22,7 @@ pub struct Args {
     /// Only these cores: m0, m3, m4, m7, m33, m55.
     #[arg(long, value_delimiter = ',')]
     cores: Vec<String>,
-    /// Only these models: ad, small, sensor, article-encoder, article-decoder, conv-a, conv-b, tconv-a.
+    /// Only these models: ad, its pruned and 4-bit forms (ad-sparse-50, ...), small, sensor, article-encoder, article-decoder, conv-a, conv-b, tconv-a.
     #[arg(long, value_delimiter = ',')]
     models: Vec<String>,
 }
@@ -45,8 +45,20 @@ const CORES: [Core; 6] = [
     Core { name: "m55", target: "thumbv8m.main-none-eabihf", kernels: "mve", has_cycles: false },
 ];
 
-const MODELS: [&str; 8] =
-    ["ad", "sensor", "small", "article-encoder", "article-decoder", "conv-a", "conv-b", "tconv-a"];
+const MODELS: [&str; 12] = [
+    "ad",
+    "sensor",
+    "small",
+    "ad-sparse-50",
+    "ad-sparse-75",
+    "ad-4bit",
+    "ad-4bit-sparse-50",
+    "article-encoder",
+    "article-decoder",
+    "conv-a",
+    "conv-b",
+    "tconv-a",
+];
 
 /// Instructions a MAC at most, by core: M0+, M3, M4 with M7 and M33, M55.
 const REQUIRED: [(&str, [f64; 4]); 4] = [
