@@ -1,4 +1,4 @@
-//! A model given on the command line: a float `.safetensors` or a `.pvae` blob.
+//! A model given on the command line: float weights (`.safetensors`, `.pt`) or a `.pvae` blob.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,9 @@ use clap::Args;
 use miette::IntoDiagnostic;
 use picovae::emit::Blob;
 use picovae::graph::{Activation, Frontend, LikelihoodKind, ScoreKind, Vae};
-use picovae::import::{ForeignOptions, ImportError, is_own, parse_safetensors};
+use picovae::import::{
+    ForeignOptions, ImportError, is_own, is_torch, parse_safetensors, parse_torch,
+};
 use picovae::recording::{Recording, WindowSet};
 use picovae::train::input_lsb;
 
@@ -161,6 +163,9 @@ pub fn open(path: &Path, foreign: &ForeignArgs) -> miette::Result<ModelFile> {
 pub fn open_float(path: &Path, foreign: &ForeignArgs) -> miette::Result<(Vae, bool)> {
     let bytes = std::fs::read(path)
         .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })?;
+    if is_torch(&bytes) {
+        return Ok((parse_torch(path, &bytes, &foreign.options())?, true));
+    }
     let vae = parse_safetensors(path, &bytes, &foreign.options())?;
     Ok((vae, !is_own(&bytes)))
 }

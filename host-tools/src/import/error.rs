@@ -16,16 +16,18 @@ pub enum ImportError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// Not a safetensors file, or a damaged one.
-    #[error("{}: not a readable .safetensors file: {reason}", path.display())]
-    #[diagnostic(help(
-        "copy or export it again; from PyTorch: safetensors.torch.save_file(model.state_dict(), path)"
-    ))]
+    /// Not a file of its format, or a damaged one.
+    #[error("{}: not a readable {format} file: {reason}", path.display())]
+    #[diagnostic(help("{remedy}"))]
     Container {
         /// The file.
         path: PathBuf,
+        /// What it was taken for.
+        format: &'static str,
         /// What is wrong.
         reason: String,
+        /// What to do about it.
+        remedy: &'static str,
     },
     /// The `picovae` metadata of the file cannot be read.
     #[error("{}: metadata: {reason}", path.display())]

@@ -1,11 +1,14 @@
 //! Trained models from files: one module a format.
 //!
 //! Today: `.safetensors`, this tool's own files as well as foreign PyTorch
-//! state dicts. Whatever is not understood is refused by name, all of it in
-//! one pass.
+//! state dicts, and the `.pt` files that PyTorch itself writes. Whatever is
+//! not understood is refused by name, all of it in one pass.
 
+mod archive;
+mod batch_norm;
 mod error;
 mod layout;
+mod named_tensor;
 #[allow(dead_code, unused_imports, reason = "the readers of graph formats fill it")]
 mod network;
 mod order;
@@ -13,6 +16,7 @@ mod safetensors;
 mod state_dict;
 mod tensors;
 mod tflite;
+mod torch_pickle;
 mod windowed;
 
 pub use error::{ImportError, Problem};
@@ -22,6 +26,7 @@ pub use safetensors::{
 };
 pub use state_dict::ForeignOptions;
 pub use tflite::{Contents as TfliteContents, Int8Model, TfliteOptions, is_tflite, parse_tflite};
+pub use torch_pickle::{is_torch, parse_torch};
 
 #[cfg(test)]
 mod foreign_tests;

@@ -5,6 +5,7 @@
 //! key `picovae`, a JSON text with everything else: format version, name,
 //! front-end, layers with their activations, likelihood, score, provenance.
 
+use super::named_tensor::{Elements, FloatType, NamedTensor};
 use super::state_dict::{self, ForeignOptions};
 use super::tensors::{PRECISION, Tensors};
 use super::windowed::WindowedOp;
@@ -14,7 +15,6 @@ use crate::graph::{
 };
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -75,34 +75,39 @@ pub fn parse_safetensors(
 ) -> Result<Vae, ImportError> {
     let container = |e: safetensors::SafeTensorError| ImportError::Container {
         path: path.to_path_buf(),
+        format: "safetensors",
         reason: e.to_string(),
+        remedy: "copy or export it again; from PyTorch: safetensors.torch.save_file(model.state_dict(), path)",
     };
     let file = SafeTensors::deserialize(bytes).map_err(container)?;
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(container)?;
     let own = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
-    let file_name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
+    let list = named_tensors(&file);
+    let Some(json) = own else {
+        return state_dict::import(path, bytes, &list, options);
+    };
+    let metadata = parse_metadata(path, json)?;
+    let mut tensors = Tensors::read(&list, "", true);
+    let vae = assemble_own(&mut tensors, metadata);
+    state_dict::finish(path, tensors, vae)
+}
 
-    let mut tensors;
-    let vae = match own {
-        Some(json) => {
-            let metadata = parse_metadata(path, json)?;
-            tensors = Tensors::read(&file, "", true);
-            assemble_own(&mut tensors, metadata)
-        }
-        None => {
-            tensors = Tensors::read(&file, &common_prefix(&file), false);
-            state_dict::assemble(&mut tensors, options, &file_name)
-        }
+fn named_tensors<'a>(file: &SafeTensors<'a>) -> Vec<NamedTensor<'a>> {
+    let named = |(name, view): (String, TensorView<'a>)| {
+        let float = match view.dtype() {
+            Dtype::BF16 => Some(FloatType::Bf16),
+            Dtype::F16 => Some(FloatType::F16),
+            Dtype::F32 => Some(FloatType::F32),
+            Dtype::F64 => Some(FloatType::F64),
+            _ => None,
+        };
+        let elements = match float {
+            Some(float) => Elements::Float(float, view.data().into()),
+            None => Elements::Other(format!("{:?}", view.dtype())),
+        };
+        NamedTensor { name, shape: view.shape().to_vec(), elements }
     };
-    let Some(mut vae) = vae.filter(|_| tensors.problems.is_empty()) else {
-        return Err(ImportError::Problems { path: path.to_path_buf(), problems: tensors.problems });
-    };
-    if own.is_none() {
-        vae.provenance.sha256 = hex(&Sha256::digest(bytes));
-    }
-    strip_sigmoid(&mut vae);
-    vae.validate().map_err(|source| ImportError::Graph { path: path.to_path_buf(), source })?;
-    Ok(vae)
+    file.tensors().into_iter().map(named).collect()
 }
 
 /// Whether a file holds this tool's own metadata; foreign state dicts do not.
@@ -240,36 +245,6 @@ fn assemble_own(tensors: &mut Tensors, metadata: Metadata) -> Option<Vae> {
     })
 }
 
-/// Under a Bernoulli likelihood the decoder emits logits: a sigmoid at its end
-/// belongs to the likelihood.
-fn strip_sigmoid(vae: &mut Vae) {
-    if let (Likelihood::Bernoulli, Some(last)) = (&vae.likelihood, vae.decoder.last_mut())
-        && last.activation == Activation::Sigmoid
-    {
-        last.activation = Activation::Identity;
-    }
-}
-
-/// Wrappers that PyTorch users put around a model (`module.` of
-/// `DataParallel`, `_orig_mod.` of `torch.compile`, a field of a trainer),
-/// where all tensors share them.
-fn common_prefix(file: &SafeTensors<'_>) -> String {
-    const WRAPPERS: [&str; 6] = ["module.", "model.", "_orig_mod.", "vae.", "net.", "state_dict."];
-    let names = file.names();
-    let mut prefix = String::new();
-    while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| {
-        let longer = format!("{prefix}{wrapper}");
-        !names.is_empty() && names.iter().all(|name| name.starts_with(&longer))
-    }) {
-        prefix.push_str(wrapper);
-    }
-    prefix
-}
-
 fn le_bytes<'a>(values: impl Iterator<Item = &'a f32>) -> Vec<u8> {
     values.flat_map(|v| v.to_le_bytes()).collect()
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -15,13 +15,16 @@
 //! - `fc1`, `fc2`, … with named heads, where the widths tell which layers come
 //!   before the heads.
 
-use super::Problem;
 use super::layout::{self, Parts};
+use super::named_tensor::NamedTensor;
 use super::tensors::Tensors;
+use super::{ImportError, Problem};
 use crate::graph::{
     Activation, Frontend, Layer, Likelihood, LikelihoodKind, Provenance, ScoreKind, TOOL, Vae,
 };
 use ndarray::{Axis, s};
+use sha2::{Digest, Sha256};
+use std::path::Path;
 
 /// What a state dict does not say.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,13 +58,40 @@ impl Default for ForeignOptions {
     }
 }
 
+/// Makes a model of the tensors of a foreign state dict. `bytes` is the whole
+/// file, for its hash.
+///
+/// # Errors
+/// [`ImportError::Problems`] with everything that is wrong,
+/// [`ImportError::Graph`] where the layers make no model.
+pub(super) fn import(
+    path: &Path,
+    bytes: &[u8],
+    list: &[NamedTensor<'_>],
+    options: &ForeignOptions,
+) -> Result<Vae, ImportError> {
+    let file_name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
+    let mut tensors = Tensors::read(list, &common_prefix(list), false);
+    let vae = assemble(&mut tensors, options, &file_name).map(|mut vae| {
+        vae.provenance.sha256 = hex(&Sha256::digest(bytes));
+        vae
+    });
+    finish(path, tensors, vae)
+}
+
+/// The model that was assembled, checked; or everything that is wrong.
+pub(super) fn finish(path: &Path, tensors: Tensors, vae: Option<Vae>) -> Result<Vae, ImportError> {
+    let Some(mut vae) = vae.filter(|_| tensors.problems.is_empty()) else {
+        return Err(ImportError::Problems { path: path.to_path_buf(), problems: tensors.problems });
+    };
+    strip_sigmoid(&mut vae);
+    vae.validate().map_err(|source| ImportError::Graph { path: path.to_path_buf(), source })?;
+    Ok(vae)
+}
+
 /// Assembles a model; on failure `tensors.problems` says everything that is
 /// wrong.
-pub(super) fn assemble(
-    tensors: &mut Tensors,
-    options: &ForeignOptions,
-    file_name: &str,
-) -> Option<Vae> {
+fn assemble(tensors: &mut Tensors, options: &ForeignOptions, file_name: &str) -> Option<Vae> {
     let parts = layout::assign(tensors);
     // What was refused by name breaks the chain; saying that, too, helps nobody.
     if tensors.problems.is_empty() {
@@ -231,4 +261,33 @@ fn split(stacked: &Layer, latent: usize) -> (Layer, Layer) {
 
 fn stem(file_name: &str) -> String {
     file_name.split('.').next().unwrap_or(file_name).to_string()
+}
+
+/// Under a Bernoulli likelihood the decoder emits logits: a sigmoid at its end
+/// belongs to the likelihood.
+fn strip_sigmoid(vae: &mut Vae) {
+    if let (Likelihood::Bernoulli, Some(last)) = (&vae.likelihood, vae.decoder.last_mut())
+        && last.activation == Activation::Sigmoid
+    {
+        last.activation = Activation::Identity;
+    }
+}
+
+/// Wrappers that PyTorch users put around a model (`module.` of
+/// `DataParallel`, `_orig_mod.` of `torch.compile`, a field of a trainer),
+/// where all tensors share them.
+fn common_prefix(list: &[NamedTensor<'_>]) -> String {
+    const WRAPPERS: [&str; 6] = ["module.", "model.", "_orig_mod.", "vae.", "net.", "state_dict."];
+    let mut prefix = String::new();
+    while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| {
+        let longer = format!("{prefix}{wrapper}");
+        !list.is_empty() && list.iter().all(|tensor| tensor.name.starts_with(&longer))
+    }) {
+        prefix.push_str(wrapper);
+    }
+    prefix
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

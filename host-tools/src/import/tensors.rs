@@ -1,10 +1,10 @@
 //! Tensors of a file as f32, grouped into linear layers.
 
 use super::Problem;
+use super::batch_norm::{self, EPSILON, Statistics};
+use super::named_tensor::NamedTensor;
 use crate::graph::{Activation, Layer};
-use half::{bf16, f16};
 use ndarray::{Array1, Array2, ArrayD};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 
 /// The tensors of a file, by layer name; what could not be used is a problem.
@@ -14,6 +14,8 @@ pub(super) struct Tensors {
     /// Per-feature precision of a Gaussian likelihood.
     pub(super) precision: Option<Array1<f32>>,
     pub(super) problems: Vec<Problem>,
+    /// What was taken for granted; worth telling, but no problem.
+    pub(super) notes: Vec<String>,
     /// Whether the file's metadata tells what a convolution's kernel means.
     own: bool,
 }
@@ -24,6 +26,8 @@ struct Linear {
     /// A convolution's weight, outputs first.
     kernel: Option<ArrayD<f32>>,
     bias: Option<Array1<f32>>,
+    /// Of a batch normalization, which has a bias and no weight matrix.
+    statistics: Statistics,
     /// A tensor of this layer was refused already; say no more about it.
     refused: bool,
 }
@@ -33,22 +37,20 @@ pub(super) const PRECISION: &str = "likelihood.precision";
 
 impl Tensors {
     /// Reads every tensor, with `strip` taken off the front of its name.
-    pub(super) fn read(file: &SafeTensors<'_>, strip: &str, own: bool) -> Self {
+    pub(super) fn read(list: &[NamedTensor<'_>], strip: &str, own: bool) -> Self {
         let mut all = Self { own, ..Self::default() };
-        let mut names = file.names();
-        names.sort_unstable();
-        for full in names {
-            let Ok(view) = file.tensor(full) else {
-                continue;
-            };
-            let name = full.strip_prefix(strip).unwrap_or(full);
-            if let Err(problem) = all.insert(name, full, &view) {
+        let mut sorted: Vec<&NamedTensor<'_>> = list.iter().collect();
+        sorted.sort_by(|a, b| a.name.cmp(&b.name));
+        for tensor in sorted {
+            let name = tensor.name.strip_prefix(strip).unwrap_or(&tensor.name);
+            if let Err(problem) = all.insert(name, tensor) {
                 if let Some((layer, _)) = name.rsplit_once('.') {
                     all.layers.entry(layer.into()).or_default().refused = true;
                 }
                 all.problems.push(problem);
             }
         }
+        all.fold_batch_norms(strip);
         all.check_pairs();
         all
     }
@@ -91,34 +93,86 @@ impl Tensors {
         self.layers.contains_key(name)
     }
 
-    fn insert(&mut self, name: &str, full: &str, view: &TensorView<'_>) -> Result<(), Problem> {
-        let shape = view.shape().to_vec();
+    fn insert(&mut self, name: &str, tensor: &NamedTensor<'_>) -> Result<(), Problem> {
+        let shape = &tensor.shape;
+        let unknown = || unknown(&tensor.name, shape);
         if name == PRECISION {
-            self.precision = Some(Array1::from_vec(values(full, view)?));
+            self.precision = Some(Array1::from_vec(tensor.values()?));
             return Ok(());
         }
-        let Some((layer, role)) = name.rsplit_once('.') else {
-            return Err(unknown(full, &shape));
-        };
+        let (layer, role) = name.rsplit_once('.').ok_or_else(unknown)?;
+        let layer = self.layers.entry(layer.into()).or_default();
+        let vector = || Ok(Some(Array1::from_vec(tensor.values()?)));
         match (role, &shape[..]) {
             ("weight", [out, input]) => {
-                let values = values(full, view)?;
-                let weight = Array2::from_shape_vec((*out, *input), values)
-                    .map_err(|_| unknown(full, &shape))?;
-                self.layers.entry(layer.into()).or_default().weight = Some(weight);
+                let weight = Array2::from_shape_vec((*out, *input), tensor.values()?);
+                layer.weight = Some(weight.map_err(|_| unknown())?);
             }
             ("weight", [_, _, _] | [_, _, _, _]) if self.own => {
-                let kernel = ArrayD::from_shape_vec(shape.clone(), values(full, view)?)
-                    .map_err(|_| unknown(full, &shape))?;
-                self.layers.entry(layer.into()).or_default().kernel = Some(kernel);
+                let kernel = ArrayD::from_shape_vec(shape.clone(), tensor.values()?);
+                layer.kernel = Some(kernel.map_err(|_| unknown())?);
             }
-            ("bias", [_]) => {
-                let bias = Array1::from_vec(values(full, view)?);
-                self.layers.entry(layer.into()).or_default().bias = Some(bias);
-            }
-            _ => return Err(unknown(full, &shape)),
+            ("bias", [_]) => layer.bias = vector()?,
+            ("weight", [_]) => layer.statistics.weight = vector()?,
+            ("running_mean", [_]) => layer.statistics.mean = vector()?,
+            ("running_var", [_]) => layer.statistics.variance = vector()?,
+            // How many batches the statistics were gathered over.
+            ("num_batches_tracked", [] | [1]) => {}
+            _ => return Err(unknown()),
         }
         Ok(())
+    }
+
+    /// Folds every batch normalization into the Linear that its name puts
+    /// beside it; the others are problems.
+    fn fold_batch_norms(&mut self, strip: &str) {
+        let found = self.layers.extract_if(.., |_, layer| !layer.statistics.is_empty());
+        let norms: Vec<(String, Linear)> = found.collect();
+        for (name, norm) in norms {
+            let neighbors = batch_norm::neighbors(&name);
+            let normalization = norm.statistics.normalization(norm.bias.as_ref());
+            let mut refused = norm.refused;
+            let mut folded = None;
+            for (before, neighbor) in [true, false].into_iter().zip(&neighbors) {
+                let Some(linear) = neighbor.as_ref().and_then(|n| self.layers.get_mut(n)) else {
+                    continue;
+                };
+                refused |= linear.refused;
+                let (Some(norm), Some(weight)) = (&normalization, &mut linear.weight) else {
+                    continue;
+                };
+                let width = if before { weight.nrows() } else { weight.ncols() };
+                let outputs = weight.nrows();
+                let bias = linear.bias.get_or_insert_with(|| Array1::zeros(outputs));
+                if width != norm.scale.len() || bias.len() != outputs {
+                    continue;
+                }
+                if before {
+                    norm.after(weight, bias);
+                } else {
+                    norm.before(weight, bias);
+                }
+                folded = neighbor.clone();
+                break;
+            }
+            match folded {
+                Some(linear) => self.notes.push(format!(
+                    "batch normalization `{name}` folded into `{linear}` with eps {EPSILON:e}, \
+                     which a state dict does not hold"
+                )),
+                // Whatever stood in the way was refused by name already.
+                None if refused => {}
+                None => {
+                    let statistics = &norm.statistics;
+                    let (role, len) = match (&statistics.mean, &statistics.variance) {
+                        (Some(mean), _) => ("running_mean", mean.len()),
+                        (None, Some(variance)) => ("running_var", variance.len()),
+                        _ => ("weight", statistics.weight.as_ref().map_or(0, Array1::len)),
+                    };
+                    self.problems.push(unknown(&format!("{strip}{name}.{role}"), &[len]));
+                }
+            }
+        }
     }
 
     /// A bias needs a weight with as many outputs.
@@ -148,51 +202,22 @@ impl Tensors {
     }
 }
 
-/// A tensor's numbers as f32.
-fn values(name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, Problem> {
-    let data = view.data();
-    let values: Vec<f32> = match view.dtype() {
-        Dtype::F32 => numbers(data, f32::from_le_bytes),
-        Dtype::F64 => numbers(data, |b| f64::from_le_bytes(b) as f32),
-        Dtype::F16 => numbers(data, |b| f16::from_le_bytes(b).into()),
-        Dtype::BF16 => numbers(data, |b| bf16::from_le_bytes(b).into()),
-        other => {
-            return Err(Problem::new(
-                name,
-                format!("dtype {other:?} is not read"),
-                "save it as float32, float64, float16 or bfloat16",
-            ));
-        }
-    };
-    match values.iter().position(|v| !v.is_finite()) {
-        None => Ok(values),
-        Some(at) => Err(Problem::new(
-            name,
-            format!("element {at} is {}", values[at]),
-            "training diverged: train again with a lower learning rate",
-        )),
-    }
-}
-
-fn numbers<const N: usize>(data: &[u8], to: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    data.as_chunks::<N>().0.iter().map(|b| to(*b)).collect()
-}
-
 /// Says what an unusable tensor is likely to be, and what to do with it.
 fn unknown(name: &str, shape: &[usize]) -> Problem {
     let role = name.rsplit('.').next().unwrap_or(name);
     let (what, remedy) = match (role, shape.len()) {
         ("running_mean" | "running_var" | "num_batches_tracked", _) => (
             "statistics of a batch normalization",
-            "fold it into the layer before it (torch.nn.utils.fuse_linear_bn_eval) and export again",
+            "fold it into the layer before it (torch.nn.utils.fuse_linear_bn_eval), or put both in \
+             one nn.Sequential, and export again",
         ),
         ("weight", 1) => (
             "the scale of a normalization layer",
             "fold batch normalization into the layer before it; layer normalization cannot be read",
         ),
         ("weight", 3..=5) => (
-            "the kernel of a convolution",
-            "convolutions are not read yet: use a network of Linear layers",
+            "the kernel of a convolution, whose stride and padding a state dict does not hold",
+            "export the model as ONNX (torch.onnx.export) and import that",
         ),
         (role, _) if role.starts_with("weight_ih") || role.starts_with("weight_hh") => (
             "a weight of a recurrent layer",

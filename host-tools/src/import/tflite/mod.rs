@@ -70,7 +70,7 @@ pub fn parse_tflite(
     };
     let provenance = Provenance {
         source: name(path.file_name()),
-        sha256: super::safetensors::hex(&Sha256::digest(bytes)),
+        sha256: super::state_dict::hex(&Sha256::digest(bytes)),
         tool: TOOL.into(),
         ..Provenance::default()
     };
