@@ -87,13 +87,9 @@ pub(super) fn prepare<'p, T: Element>(
     scratch: &'p mut [u8],
 ) -> Option<Prepared<'p, T>> {
     let (inputs, outputs) = (matrix.inputs(), matrix.outputs());
-    let blocks = || (inputs.div_ceil(BLOCK) * stride(matrix.packing()), table_len(outputs));
-    let (layer, (needed, table)): (Layer, _) = match matrix.packing() {
-        PACKING => (layer(inputs, scratch.len()), (scratch_bytes(inputs), 0)),
-        NIBBLES => (picovae_layer_nibbles, (nibbles_scratch_bytes(inputs), 0)),
-        SPARSE => (picovae_layer_sparse, blocks()),
-        SPARSE_NIBBLES => (picovae_layer_sparse_nibbles, blocks()),
-        _ => return None,
+    let (layer, needed, table) = match matrix.packing() {
+        PACKING => (layer(inputs, scratch.len()), scratch_bytes(inputs), 0),
+        _ => form(matrix)?,
     };
     if scratch.len() < needed || !scratch.as_ptr().addr().is_multiple_of(4) || inputs == 0 {
         return None;
@@ -127,6 +123,20 @@ pub(super) fn prepare<'p, T: Element>(
         offset,
         elements: PhantomData,
     })
+}
+
+/// Assembly, scratch bytes and the length of the table in front of the groups, for the other forms of the packing.
+#[inline(never)]
+fn form(matrix: &Matrix<'_>) -> Option<(Layer, usize, usize)> {
+    let inputs = matrix.inputs();
+    let layer: Layer = match matrix.packing() {
+        NIBBLES => return Some((picovae_layer_nibbles, nibbles_scratch_bytes(inputs), 0)),
+        SPARSE => picovae_layer_sparse,
+        SPARSE_NIBBLES => picovae_layer_sparse_nibbles,
+        _ => return None,
+    };
+    let scratch = inputs.div_ceil(BLOCK) * stride(matrix.packing());
+    Some((layer, scratch, table_len(matrix.outputs())))
 }
 
 impl<T: Element> Prepared<'_, T> {

@@ -135,11 +135,14 @@ impl<'a> Model<'a> {
     }
 
     /// Rounding of every requantization of layer `index`.
+    #[inline]
     pub fn layer_rounding(&self, index: usize) -> Rounding {
         let other = |layer: &LayerRecord| layer.flags & wire::flags::OTHER_ROUNDING != 0;
-        match (self.rounding(), self.layers.get(index).is_some_and(other)) {
-            (Rounding::Double, false) | (Rounding::Single, true) => Rounding::Double,
-            (Rounding::Single, false) | (Rounding::Double, true) => Rounding::Single,
+        let is_single = self.rounding() == Rounding::Single;
+        // No branch: every layer of an inference asks.
+        match is_single ^ self.layers.get(index).is_some_and(other) {
+            false => Rounding::Double,
+            true => Rounding::Single,
         }
     }
 
