@@ -19,9 +19,13 @@ pub struct ForeignArgs {
     /// Activation after every hidden layer.
     #[arg(long, value_name = "NAME", default_value = "relu")]
     activation: Activation,
-    /// What the decoder emits: bernoulli (a sigmoid follows) or gaussian.
-    #[arg(long, value_name = "NAME", default_value = "bernoulli")]
-    likelihood: LikelihoodKind,
+    /// What the decoder emits: bernoulli (a sigmoid follows) or gaussian [default: bernoulli;
+    /// of graphs, by whether they end in a sigmoid].
+    #[arg(long, value_name = "NAME")]
+    likelihood: Option<LikelihoodKind>,
+    /// Layer that is the latent of a plain autoencoder [default: the narrowest].
+    #[arg(long, value_name = "LAYER")]
+    latent: Option<String>,
     /// Frames a window [default: the model's inputs by --channels].
     #[arg(long, value_name = "FRAMES")]
     window: Option<usize>,
@@ -57,6 +61,7 @@ impl ForeignArgs {
             frontend: None,
             score: self.score,
             name: None,
+            latent: self.latent.clone(),
         }
     }
 
@@ -87,7 +92,7 @@ impl ForeignArgs {
             }
         };
         let largest = recordings.iter().flat_map(|r| &r.samples).fold(0f32, |max, x| max.max(*x));
-        let pixels = self.likelihood == LikelihoodKind::Bernoulli && largest > 1.0;
+        let pixels = vae.likelihood.kind() == LikelihoodKind::Bernoulli && largest > 1.0;
         vae.frontend = Frontend {
             remove_mean: self.remove_mean,
             offset: self.per_channel("offset", &self.offset, 0.0)?,

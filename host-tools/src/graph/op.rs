@@ -179,7 +179,7 @@ impl Op {
     }
 
     /// Checks one layer's operator: weights that fit the geometry, bias length, finite numbers.
-    pub(super) fn validate(&self, layer: &str) -> Result<(), GraphError> {
+    pub(crate) fn validate(&self, layer: &str) -> Result<(), GraphError> {
         let name = || layer.to_string();
         if let Some(geometry) = self.geometry() {
             let transposed = matches!(self, Self::TransposedConvolution { .. });

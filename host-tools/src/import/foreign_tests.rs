@@ -198,7 +198,7 @@ fn order_by_widths_or_not_at_all() {
 #[test]
 fn gaussian_models_need_no_frontend() {
     let options =
-        ForeignOptions { likelihood: LikelihoodKind::Gaussian, ..ForeignOptions::default() };
+        ForeignOptions { likelihood: Some(LikelihoodKind::Gaussian), ..ForeignOptions::default() };
     let vae = parse_safetensors(Path::new(PATH), &dict(&STACKED), &options).unwrap();
     assert_eq!(vae.frontend, Frontend::identity(6, 6, 1));
 }

@@ -5,6 +5,8 @@
 //! not understood is refused by name, all of it in one pass.
 
 mod archive;
+#[allow(dead_code, reason = "the readers of graph formats call it")]
+mod assemble;
 mod batch_norm;
 mod error;
 mod layout;

@@ -33,8 +33,10 @@ pub struct ForeignOptions {
     /// none.
     pub activation: Activation,
     /// How features are distributed. For Bernoulli the decoder's last Linear
-    /// is taken to emit logits: a sigmoid after it is not in the file.
-    pub likelihood: LikelihoodKind,
+    /// is taken to emit logits: a sigmoid after it is not in the file. Without
+    /// it state dicts are Bernoulli; graphs are where they end in a sigmoid,
+    /// else Gaussian.
+    pub likelihood: Option<LikelihoodKind>,
     /// How samples become features. Without it, Bernoulli models are taken to
     /// read u8 images divided by 255, Gaussian ones windows of one channel as
     /// they are, as long as the first layer has inputs.
@@ -44,16 +46,19 @@ pub struct ForeignOptions {
     pub score: Option<ScoreKind>,
     /// Name of the model; without it the file's name.
     pub name: Option<String>,
+    /// Layer that is the latent of a plain autoencoder; without it the narrowest.
+    pub latent: Option<String>,
 }
 
 impl Default for ForeignOptions {
     fn default() -> Self {
         Self {
             activation: Activation::Relu,
-            likelihood: LikelihoodKind::Bernoulli,
+            likelihood: None,
             frontend: None,
             score: None,
             name: None,
+            latent: None,
         }
     }
 }
@@ -140,7 +145,8 @@ fn assemble(tensors: &mut Tensors, options: &ForeignOptions, file_name: &str) ->
         *bias *= 2.0;
     }
     let features = encoder.first().unwrap_or(&mu).input_len();
-    let frontend = match (&options.frontend, options.likelihood) {
+    let likelihood = options.likelihood.unwrap_or(LikelihoodKind::Bernoulli);
+    let frontend = match (&options.frontend, likelihood) {
         (Some(frontend), _) => frontend.clone(),
         (None, LikelihoodKind::Bernoulli) => Frontend::image(features),
         (None, LikelihoodKind::Gaussian) => Frontend::identity(features, features, 1),
@@ -157,7 +163,7 @@ fn assemble(tensors: &mut Tensors, options: &ForeignOptions, file_name: &str) ->
         mu,
         logvar,
         decoder,
-        likelihood: match options.likelihood {
+        likelihood: match likelihood {
             LikelihoodKind::Bernoulli => Likelihood::Bernoulli,
             LikelihoodKind::Gaussian => {
                 Likelihood::Gaussian { precision: tensors.precision.take() }

@@ -198,6 +198,16 @@ impl Network {
         &self.nodes
     }
 
+    /// All nodes with the values that stand for them.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (Value, &Node)> {
+        self.nodes.iter().enumerate().map(|(index, node)| (Value(index), node))
+    }
+
+    /// The node that computes a value.
+    pub(crate) fn node(&self, value: Value) -> &Node {
+        &self.nodes[value.0]
+    }
+
     /// All outputs, in the file's order.
     pub(crate) fn outputs(&self) -> &[(String, Value)] {
         &self.outputs
