@@ -15,7 +15,7 @@ fn fixture(name: &str) -> Vec<u8> {
 }
 
 fn options() -> ForeignOptions {
-    ForeignOptions { likelihood: LikelihoodKind::Gaussian, ..ForeignOptions::default() }
+    ForeignOptions { likelihood: Some(LikelihoodKind::Gaussian), ..ForeignOptions::default() }
 }
 
 fn import(name: &str) -> Result<Vae, ImportError> {
