@@ -10,6 +10,9 @@
 mod grid;
 mod integers;
 mod lower;
+mod mirror;
+#[cfg(test)]
+mod mirror_tests;
 mod observe;
 mod weight_bits;
 
@@ -19,6 +22,7 @@ pub use integers::{
 };
 pub use lower::lower;
 pub(crate) use lower::{lower_frontend, lower_likelihood, mean_square};
+pub use mirror::{Mirror, MirrorLayer, MirrorOutput};
 pub use observe::{Observer, Ranges, observe};
 pub use weight_bits::WeightBits;
 

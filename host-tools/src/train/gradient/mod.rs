@@ -16,6 +16,7 @@ pub(crate) use operators::OpGradient;
 use ndarray::{Array2, ArrayView2, s};
 
 use crate::graph::{Layer, Vae, sample};
+use crate::quantize::{Mirror, MirrorOutput};
 use operators::Saved;
 
 /// One batch, `[window][…]` each.
@@ -50,16 +51,10 @@ impl Gradients {
     }
 }
 
-/// How a layer's output is computed; what is not float passes the gradient straight through.
+/// How a forward pass is computed; what is not float passes the gradient straight through.
 pub(crate) trait Arithmetic: Sync {
-    /// The output of layer `index` (in [`Vae::layers`]' order) for its exact linear part.
-    fn output(
-        &self,
-        index: usize,
-        layer: &Layer,
-        x: ArrayView2<'_, f32>,
-        linear: &mut Array2<f32>,
-    ) -> Output;
+    /// Runs layer `index` (in [`Vae::layers`]' order): its output, and what its backward pass needs.
+    fn run(&self, index: usize, layer: &Layer, x: ArrayView2<'_, f32>) -> (Array2<f32>, Step);
     /// What the decoder reads for this latent.
     fn latent(&self, z: Array2<f32>) -> Array2<f32> {
         z
@@ -70,31 +65,48 @@ pub(crate) trait Arithmetic: Sync {
     }
 }
 
-/// A layer's output and where the gradient passes.
-pub(crate) struct Output {
-    /// After the activation.
-    pub(crate) y: Array2<f32>,
+/// What a layer's backward pass needs.
+#[derive(Debug)]
+pub(crate) struct Step {
+    saved: Saved,
+    /// Before the activation.
+    linear: Array2<f32>,
     /// 0 where a clamp stops the gradient; `None` where nothing does.
-    pub(crate) passes: Option<Array2<f32>>,
+    passes: Option<Array2<f32>>,
 }
 
 /// Plain f32.
 pub(crate) struct Float;
 
 impl Arithmetic for Float {
-    fn output(
-        &self,
-        _: usize,
-        layer: &Layer,
-        _: ArrayView2<'_, f32>,
-        linear: &mut Array2<f32>,
-    ) -> Output {
-        let y = if layer.activation.is_identity() {
-            linear.clone()
-        } else {
-            linear.mapv(|x| layer.activation.apply(x))
+    fn run(&self, _: usize, layer: &Layer, x: ArrayView2<'_, f32>) -> (Array2<f32>, Step) {
+        let (linear, saved) = operators::forward(&layer.op, x);
+        let y = match layer.activation.is_identity() {
+            true => linear.clone(),
+            false => linear.mapv(|x| layer.activation.apply(x)),
         };
-        Output { y, passes: None }
+        (y, Step { saved, linear, passes: None })
+    }
+}
+
+/// The device's integers; the model's weights must be [`MirrorLayer::effective`]
+/// (crate::quantize::MirrorLayer::effective), so that the gradient is taken where the integers are.
+impl Arithmetic for Mirror {
+    fn run(&self, index: usize, layer: &Layer, x: ArrayView2<'_, f32>) -> (Array2<f32>, Step) {
+        let Some(own) = self.layers.get(index) else {
+            return Float.run(index, layer, x);
+        };
+        let MirrorOutput { real, linear, passes, .. } = own.run(x);
+        let saved = Saved::new(&layer.op, x);
+        (real, Step { saved, linear, passes: Some(passes) })
+    }
+
+    fn latent(&self, z: Array2<f32>) -> Array2<f32> {
+        Mirror::latent(self, z)
+    }
+
+    fn features(&self, x: Array2<f32>) -> Array2<f32> {
+        Mirror::features(self, x)
     }
 }
 
@@ -155,13 +167,6 @@ impl Batch {
     }
 }
 
-/// What a layer's backward pass needs.
-struct Step {
-    saved: Saved,
-    linear: Array2<f32>,
-    passes: Option<Array2<f32>>,
-}
-
 /// A forward pass, kept for the backward one.
 struct Pass<'a> {
     vae: &'a Vae,
@@ -185,11 +190,8 @@ impl<'a> Pass<'a> {
         config: LossConfig,
         arithmetic: &dyn Arithmetic,
     ) -> Self {
-        let run = |index: usize, layer: &Layer, x: ArrayView2<'_, f32>| {
-            let (mut linear, saved) = operators::forward(&layer.op, x);
-            let Output { y, passes } = arithmetic.output(index, layer, x, &mut linear);
-            (y, Step { saved, linear, passes })
-        };
+        let run =
+            |index: usize, layer: &Layer, x: ArrayView2<'_, f32>| arithmetic.run(index, layer, x);
         let chain = |first: usize, layers: &[Layer], mut x: Array2<f32>| {
             let mut steps = Vec::with_capacity(layers.len());
             for (index, layer) in layers.iter().enumerate() {
@@ -213,13 +215,13 @@ impl<'a> Pass<'a> {
         Self { vae, batch, encoder, heads, decoder, mu, logvar, output, rows, config }
     }
 
+    fn loss(&self) -> loss::Loss<'a> {
+        let rows = self.rows as f32;
+        loss::Loss { vae: self.vae, batch: self.batch, rows, config: self.config }
+    }
+
     fn backward(self) -> (Gradients, StepLoss) {
-        let loss = loss::Loss {
-            vae: self.vae,
-            batch: self.batch,
-            rows: self.rows as f32,
-            config: self.config,
-        };
+        let loss = self.loss();
         let (dy, mut losses) = loss.output(&self.output);
         let first = self.vae.encoder.len() + self.heads.len();
         let mut layers = vec![OpGradient::default(); first + self.decoder.len()];

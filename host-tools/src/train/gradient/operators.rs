@@ -28,25 +28,18 @@ pub(crate) struct OpGradient {
 
 /// Runs an operator and keeps what its backward pass needs.
 pub(super) fn forward(op: &Op, x: ArrayView2<'_, f32>) -> (Array2<f32>, Saved) {
-    let rows = x.nrows();
-    match op {
-        Op::FullyConnected { weight, bias } => {
-            let y = x.dot(&weight.t()) + bias;
-            (y, Saved { factor: x.to_owned(), places: None, rows })
-        }
-        Op::Convolution { weight, bias, geometry } => {
-            let places = Places::reading(geometry);
-            let windows = gather(&places, geometry, geometry.input.channels, x);
+    let saved = Saved::new(op, x);
+    let (rows, factor) = (saved.rows, &saved.factor);
+    let y = match (op, &saved.places) {
+        (Op::FullyConnected { weight, bias }, _) => factor.dot(&weight.t()) + bias,
+        (Op::Convolution { weight, bias, geometry }, _) => {
             let matrix = matrix(weight.as_slice(), geometry.output.channels);
-            let y = windows.dot(&matrix.t()) + bias;
-            (batch(y, rows), Saved { factor: windows, places: Some(places), rows })
+            batch(factor.dot(&matrix.t()) + bias, rows)
         }
-        Op::TransposedConvolution { weight, bias, geometry } => {
-            let places = Places::writing(geometry);
+        (Op::TransposedConvolution { weight, bias, geometry }, Some(places)) => {
             let (outputs, taps) = (geometry.output.channels, geometry.taps());
             // `[place][tap][out]`, so that the scatter moves whole channels.
             let by_tap = by_tap(weight.as_slice(), outputs, taps, geometry.input.channels);
-            let factor = places_of(x, geometry.input.channels);
             // A product may come back column-major.
             let products = values(factor.dot(&by_tap.t()));
             let mut y = Array2::zeros((rows, geometry.output.len()));
@@ -59,16 +52,33 @@ pub(super) fn forward(op: &Op, x: ArrayView2<'_, f32>) -> (Array2<f32>, Saved) {
                 }
                 places.scatter(products, outputs, y);
             }
-            (y, Saved { factor, places: Some(places), rows })
+            y
         }
-        Op::DepthwiseConvolution { .. } | Op::MaxPool(_) | Op::AveragePool(_) => {
-            let places = op.geometry().map(Places::reading);
-            (op.forward(x), Saved { factor: x.as_standard_layout().into_owned(), places, rows })
-        }
-    }
+        _ => op.forward(x),
+    };
+    (y, saved)
 }
 
 impl Saved {
+    /// What is needed of the input alone.
+    pub(super) fn new(op: &Op, x: ArrayView2<'_, f32>) -> Self {
+        let rows = x.nrows();
+        let (factor, places) = match op {
+            Op::FullyConnected { .. } => (x.to_owned(), None),
+            Op::Convolution { geometry, .. } => {
+                let places = Places::reading(geometry);
+                (gather(&places, geometry, geometry.input.channels, x), Some(places))
+            }
+            Op::TransposedConvolution { geometry, .. } => {
+                (places_of(x, geometry.input.channels), Some(Places::writing(geometry)))
+            }
+            Op::DepthwiseConvolution { .. } | Op::MaxPool(_) | Op::AveragePool(_) => {
+                (x.as_standard_layout().into_owned(), op.geometry().map(Places::reading))
+            }
+        };
+        Self { factor, places, rows }
+    }
+
     /// Derivatives by the input (unless `first`, where nobody asks) and by the parameters.
     pub(super) fn backward(
         &self,
