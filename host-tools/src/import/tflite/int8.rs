@@ -13,7 +13,7 @@ use super::super::Problem;
 use super::TfliteOptions;
 use super::heads::{widen_latent, widened};
 use super::layers::{self, Linear, grid, linear, quantized};
-use super::names::layer_name;
+use super::names::{Names, layer_name};
 use super::path::{self, Path, Step};
 use super::schema::{File, TensorKind, code};
 use super::tables::{FileGrid, Table, elementwise, in_float};
@@ -157,7 +157,7 @@ fn lower(
 ) -> Result<(FileGrid, Vec<Lowered>), Vec<Problem>> {
     let mut problems = Vec::new();
     let mut layers: Vec<Lowered> = Vec::new();
-    let mut names = Vec::new();
+    let mut names = Names::default();
     let mut budget = 4 * bytes;
     // The features' grid: of what the first operator in int8 reads.
     let is_entry = |step: &&Step<'_, '_>| step.operator.code == code::QUANTIZE;
@@ -179,7 +179,7 @@ fn lower(
     let mut rest = inner;
     while let Some((step, behind)) = rest.split_first() {
         rest = behind;
-        let name = layer_name(file, step, &names);
+        let name = layer_name(file, step, &mut names);
         let fallible = match step.operator.code {
             code::RESHAPE | code::SQUEEZE | code::EXPAND_DIMS => reshape(step),
             code::FULLY_CONNECTED
@@ -187,12 +187,8 @@ fn lower(
             | code::DEPTHWISE_CONV_2D
             | code::TRANSPOSE_CONV
             | code::MAX_POOL_2D
-            | code::AVERAGE_POOL_2D => {
-                lower_linear(file, step, &name, rounding, &mut budget).map(|lowered| {
-                    names.push(name.clone());
-                    layers.push(lowered);
-                })
-            }
+            | code::AVERAGE_POOL_2D => lower_linear(file, step, &name, rounding, &mut budget)
+                .map(|lowered| layers.push(lowered)),
             code::DEQUANTIZE => {
                 let end = behind.iter().position(|step| step.operator.code == code::QUANTIZE);
                 let (floats, after) = behind.split_at(end.map_or(behind.len(), |end| end + 1));

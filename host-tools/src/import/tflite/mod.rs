@@ -6,6 +6,7 @@
 //! ```
 
 mod flatbuffer;
+mod float;
 mod heads;
 mod int8;
 mod layers;

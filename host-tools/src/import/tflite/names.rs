@@ -1,5 +1,7 @@
 //! Names of layers, from the tensors around them.
 
+use std::collections::HashMap;
+
 use super::path::Step;
 use super::schema::File;
 
@@ -21,8 +23,29 @@ const SUFFIXES: [&str; 14] = [
     "Tanh",
 ];
 
+/// Names given so far.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// A name, and how often it was asked for.
+    used: HashMap<String, usize>,
+}
+
+impl Names {
+    /// `name`, with a number behind it where it is used.
+    pub(super) fn unique(&mut self, name: String) -> String {
+        let times = self.used.entry(name.clone()).or_insert(0);
+        *times += 1;
+        if *times == 1 {
+            return name;
+        }
+        let numbered = format!("{name}_{}", *times - 1);
+        // A tensor may be called so already.
+        self.unique(numbered)
+    }
+}
+
 /// A name for the layer: Keras' own, where a tensor still carries it.
-pub(super) fn layer_name<'a>(file: &File<'a>, step: &Step<'a, '_>, used: &[String]) -> String {
+pub(super) fn layer_name<'a>(file: &File<'a>, step: &Step<'a, '_>, names: &mut Names) -> String {
     let weights = step.operand(file, 1).filter(|tensor| !tensor.data.is_empty());
     let bias = step.operand(file, 2).filter(|tensor| !tensor.data.is_empty());
     let found = [weights, bias, Some(step.output)]
@@ -31,10 +54,7 @@ pub(super) fn layer_name<'a>(file: &File<'a>, step: &Step<'a, '_>, used: &[Strin
         .find_map(|tensor| tensor.name.rsplit(';').find_map(keras_name));
     let operator = || step.operator.operator_name().to_lowercase().replace(' ', "_");
     let name = found.unwrap_or_else(operator);
-    if !used.contains(&name) {
-        return name;
-    }
-    (1..).map(|n| format!("{name}_{n}")).find(|name| !used.contains(name)).unwrap_or(name)
+    names.unique(name)
 }
 
 /// The part of `model/dense_3/MatMul` that Keras calls the layer.
