@@ -157,6 +157,27 @@ fn ad01_gives_all_windows_of_the_72_clips() {
     assert!(differences < 20, "{differences}");
 }
 
+/// What `cargo xtask parity --blob` runs on the emulated cores: int8 windows as raw samples.
+#[test]
+fn golden_windows_as_raw_samples_are_the_features() {
+    let Some(file) = data("ad01_int8.tflite") else { return };
+    let Some(input) = data("golden/int8_input_196x640.npy") else { return };
+    let model = import(&file).with_int8_samples(5, 5, 128).unwrap();
+    let blob = write(&model.vae, "cortex-m4", Calibrated::default()).unwrap();
+    let model = blob.model().unwrap();
+    let mut arena = Arena::<4096>::new();
+    let mut vae = Vae::new(&model, arena.bytes()).unwrap();
+    let mut outputs = Vec::new();
+    for window in Recording::read(&input, &[]).unwrap().samples.chunks(640) {
+        let raw: Vec<i16> = window.iter().map(|&q| q as i16).collect();
+        let mut seen = Layers::default();
+        vae.score_window_traced(&raw, &mut seen).unwrap();
+        assert!(vae.features().iter().zip(&raw).all(|(&q, &raw)| i16::from(q) == raw));
+        outputs.push(seen.layers.pop().unwrap());
+    }
+    assert_eq!(sha256(&outputs), json("ad01_int8.json")["golden_output"]);
+}
+
 /// Small models with every operator that an int8 file may have.
 #[test]
 fn every_int8_operator_equals_the_reference_kernels() {

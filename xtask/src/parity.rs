@@ -1,6 +1,6 @@
 //! `cargo xtask parity`: the same bits everywhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -24,6 +24,12 @@ pub struct Args {
     /// Windows a model, instead of the number in xtask/models.toml.
     #[arg(long, value_name = "N")]
     pub windows: Option<u64>,
+    /// Instead of the models here: this blob, on the recordings of --data.
+    #[arg(long, value_name = "FILE.pvae", requires = "data", conflicts_with = "models")]
+    pub blob: Option<PathBuf>,
+    /// Recordings of --blob, comma-separated.
+    #[arg(long, value_delimiter = ',', value_name = "FILE", requires = "blob")]
+    pub data: Vec<PathBuf>,
 }
 
 /// What parity reads of `picovae simulate --json`.
@@ -52,6 +58,9 @@ impl Row {
 /// Where a program fails, or where nothing could be compared.
 pub fn run(args: &Args) -> Result<bool> {
     setup::everything()?;
+    if let Some(blob) = &args.blob {
+        return one_blob(args, blob);
+    }
     let table = recordings::table()?;
     let models = recordings::models()?;
     if let Some(unknown) = args.models.iter().find(|name| models.iter().all(|m| m.name != **name)) {
@@ -71,12 +80,29 @@ pub fn run(args: &Args) -> Result<bool> {
     if rows.is_empty() {
         bail!("nothing was compared");
     }
+    Ok(conclude(args, &rows))
+}
+
+/// Compares a blob from anywhere.
+fn one_blob(args: &Args, blob: &Path) -> Result<bool> {
+    let absolute =
+        |path: &PathBuf| std::path::absolute(path).with_context(|| path.display().to_string());
+    let blob = absolute(&blob.to_path_buf())?;
+    let name = blob.file_stem().and_then(|name| name.to_str()).context("a plain file name")?;
+    let model = Model { name: name.into(), blob: blob.clone() };
+    let recordings = args.data.iter().map(absolute).collect::<Result<Vec<_>>>()?;
+    let row = run_everywhere(&model, recordings, args.windows.unwrap_or(100), &Cli::build()?)?;
+    Ok(conclude(args, &[row]))
+}
+
+/// Prints the rows; whether all are equal.
+fn conclude(args: &Args, rows: &[Row]) -> bool {
     if args.json {
-        println!("{}", report(&rows));
+        println!("{}", report(rows));
     } else {
         rows.iter().for_each(print);
     }
-    Ok(rows.iter().all(Row::equal))
+    rows.iter().all(Row::equal)
 }
 
 fn compare(model: &Model, entry: &Entry, windows: Option<u64>, cli: &Cli) -> Result<Option<Row>> {
@@ -84,6 +110,11 @@ fn compare(model: &Model, entry: &Entry, windows: Option<u64>, cli: &Cli) -> Res
     let Some(recordings) = recordings::resolve(&model.name, entry, limit, cli)? else {
         return Ok(None);
     };
+    run_everywhere(model, recordings, limit, cli).map(Some)
+}
+
+/// `limit` windows of the recordings on the host and on every core.
+fn run_everywhere(model: &Model, recordings: Vec<PathBuf>, limit: u64, cli: &Cli) -> Result<Row> {
     let raw = shell::scratch("parity")?.join(format!("{}.i16", model.name));
     let mut arguments = vec!["simulate".into(), model.blob.clone()];
     arguments.extend(recordings);
@@ -102,7 +133,7 @@ fn compare(model: &Model, entry: &Entry, windows: Option<u64>, cli: &Cli) -> Res
         }
         hashes.push((core.id, run.hash));
     }
-    Ok(Some(Row { model: model.name.clone(), windows: host.windows, hashes }))
+    Ok(Row { model: model.name.clone(), windows: host.windows, hashes })
 }
 
 /// Builds the five images, then runs them, two at a time.

@@ -63,6 +63,25 @@ impl Int8Model {
         self.vae.frontend = lower_frontend(&frontend, grid)?;
         Ok(self)
     }
+
+    /// The model for recordings that hold the int8 values it reads: each is a feature.
+    ///
+    /// # Errors
+    /// As [`with_frontend`](Self::with_frontend).
+    pub fn with_int8_samples(
+        self,
+        window_len: usize,
+        hop: usize,
+        channels: usize,
+    ) -> Result<Self, QuantizeError> {
+        let grid = self.vae.frontend.grid;
+        let frontend = Frontend {
+            offset: vec![grid.zero_point.into(); channels],
+            scale: vec![(1.0 / grid.scale) as f32; channels],
+            ..Frontend::identity(window_len, hop, channels)
+        };
+        self.with_frontend(frontend, Some(1.0))
+    }
 }
 
 /// Whether the model computes in int8: its first operator with weights reads int8.

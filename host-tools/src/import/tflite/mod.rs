@@ -6,6 +6,7 @@
 //! ```
 
 mod flatbuffer;
+#[allow(dead_code, reason = "what assembles graphs will read it")]
 mod float;
 mod heads;
 mod int8;

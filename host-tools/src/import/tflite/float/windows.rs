@@ -113,12 +113,15 @@ impl<'a, 'f> Reader<'a, 'f> {
 }
 
 /// (before, after) cut off a transposed convolution along an axis, and what is appended instead.
+type Cut = ((usize, usize), usize);
+
+/// What the file's shapes say is cut off.
 fn cut_off(
     options: &WindowOptions,
     kernel: usize,
     axis: usize,
     (input, output): (usize, usize),
-) -> Result<((usize, usize), usize), (String, &'static str)> {
+) -> Result<Cut, (String, &'static str)> {
     let stride = options.stride[axis];
     // Padded as the convolution it undoes.
     let windows = match options.same {
