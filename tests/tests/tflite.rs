@@ -5,12 +5,12 @@
 use std::path::{Path, PathBuf};
 
 use picovae::emit::{Blob, Calibrated, write};
-use picovae::graph::Frontend;
-use picovae::import::{Int8Model, TfliteContents, TfliteOptions, parse_tflite};
+use picovae::graph::{Frontend, Likelihood, Vae};
+use picovae::import::{ForeignOptions, Int8Model, TfliteContents, TfliteOptions, parse_tflite};
 use picovae::recording::Recording;
 use picovae_core::fixed::Rounding;
 use picovae_core::trace::Trace;
-use picovae_core::{Arena, Vae};
+use picovae_core::{Arena, Vae as Core};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -44,8 +44,9 @@ fn import(path: &Path) -> Int8Model {
 
 fn import_with(path: &Path, options: &TfliteOptions) -> Int8Model {
     let bytes = std::fs::read(path).unwrap();
-    match parse_tflite(path, &bytes, options).unwrap() {
+    match parse_tflite(path, &bytes, options, &ForeignOptions::default()).unwrap() {
         TfliteContents::Int8(model) => *model,
+        TfliteContents::Float(..) => panic!("{} is no float model", path.display()),
     }
 }
 
@@ -67,7 +68,7 @@ impl Trace for Layers {
 }
 
 /// Runs int8 features; the layers seen.
-fn run(vae: &mut Vae<'_, '_>, features: &[i8]) -> Layers {
+fn run(vae: &mut Core<'_, '_>, features: &[i8]) -> Layers {
     let mut seen = Layers::default();
     vae.features_mut().copy_from_slice(features);
     vae.encode_traced(&mut seen);
@@ -96,7 +97,7 @@ fn ad01_gives_the_golden_windows_and_every_layer_of_the_first_eight() {
     let golden = json("ad01_int8.json");
     let model = blob.model().unwrap();
     let mut arena = Arena::<4096>::new();
-    let mut vae = Vae::new(&model, arena.bytes()).unwrap();
+    let mut vae = Core::new(&model, arena.bytes()).unwrap();
     let input = Recording::read(&input, &[]).unwrap();
     let (mut outputs, mut first) = (Vec::new(), Vec::new());
     for window in input.samples.chunks(640) {
@@ -131,7 +132,7 @@ fn ad01_gives_all_windows_of_the_72_clips() {
     let windows = recording.clips(&frontend).unwrap();
     assert_eq!(windows.window_count(), 14_112);
     let mut arena = Arena::<4096>::new();
-    let mut vae = Vae::new(&model, arena.bytes()).unwrap();
+    let mut vae = Core::new(&model, arena.bytes()).unwrap();
     let (mut inputs, mut outputs) = (vec![Vec::new(); 72], vec![Vec::new(); 72]);
     let mut differences = 0;
     for index in 0..windows.window_count() {
@@ -166,7 +167,7 @@ fn golden_windows_as_raw_samples_are_the_features() {
     let blob = write(&model.vae, "cortex-m4", Calibrated::default()).unwrap();
     let model = blob.model().unwrap();
     let mut arena = Arena::<4096>::new();
-    let mut vae = Vae::new(&model, arena.bytes()).unwrap();
+    let mut vae = Core::new(&model, arena.bytes()).unwrap();
     let mut outputs = Vec::new();
     for window in Recording::read(&input, &[]).unwrap().samples.chunks(640) {
         let raw: Vec<i16> = window.iter().map(|&q| q as i16).collect();
@@ -196,7 +197,7 @@ fn every_int8_operator_equals_the_reference_kernels() {
         let read = |what| Recording::read(fixture(&format!("{name}_{what}.npy")), &[]).unwrap();
         let (input, output) = (read("input"), read("output"));
         let mut arena = Arena::<8192>::new();
-        let mut vae = Vae::new(&model, arena.bytes()).unwrap();
+        let mut vae = Core::new(&model, arena.bytes()).unwrap();
         let (mut seen, mut outputs) = (Vec::<Layers>::new(), Vec::new());
         let wire = &model.description().frontend;
         let (scale, zero_point) = (f64::from(f32::from_bits(wire.scale_bits)), wire.zero_point);
@@ -236,4 +237,107 @@ fn every_int8_operator_equals_the_reference_kernels() {
             }
         }
     }
+}
+
+fn import_float(name: &str) -> (Vae, Vec<String>) {
+    let path = fixture(name);
+    let bytes = std::fs::read(&path).unwrap();
+    let foreign = ForeignOptions::default();
+    match parse_tflite(&path, &bytes, &TfliteOptions::default(), &foreign) {
+        Ok(TfliteContents::Float(vae, notes)) => (*vae, notes),
+        Ok(TfliteContents::Int8(_)) => panic!("{name} is no int8 model"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Windows of a fixture, one a row.
+fn rows(name: &str) -> ndarray::Array2<f32> {
+    let recording = Recording::read(fixture(name), &[]).unwrap();
+    let columns = recording.samples.len() / recording.shape[0];
+    ndarray::Array2::from_shape_vec((recording.shape[0], columns), recording.samples).unwrap()
+}
+
+/// Within 1e-5 of the largest value.
+fn close(found: &ndarray::Array2<f32>, expected: &ndarray::Array2<f32>, what: &str) {
+    let largest = expected.iter().fold(0f32, |max, x| max.max(x.abs()));
+    for (a, b) in found.iter().zip(expected) {
+        assert!((a - b).abs() <= 1e-5 * largest, "{what}: {a} {b}");
+    }
+}
+
+#[test]
+fn float_models_give_what_the_framework_gives() {
+    for name in ["conv1d_fp32", "conv2d_fp32", "dense_fp32", "vae_fp32"] {
+        let (vae, _) = import_float(&format!("{name}.tflite"));
+        let (mu, logvar) = vae.encode(rows(&format!("{name}_input.npy")).view());
+        assert_eq!(logvar.is_some(), name == "vae_fp32");
+        let mut output = vae.decode(mu.view());
+        if vae.likelihood == Likelihood::Bernoulli {
+            // The graph keeps the logits.
+            output.mapv_inplace(|logit| 1.0 / (1.0 + (-logit).exp()));
+        }
+        close(&output, &rows(&format!("{name}_output.npy")), name);
+        if name == "vae_fp32" {
+            close(&mu, &rows("vae_fp32_mu.npy"), name);
+        }
+    }
+    // Weights in int8, activations in float: the framework rounds activations, we do not.
+    let (vae, notes) = import_float("dense_hybrid.tflite");
+    assert!(notes.iter().any(|note| note.contains("int8")), "{notes:?}");
+    let (mu, _) = vae.encode(rows("dense_hybrid_input.npy").view());
+    let (found, expected) = (vae.decode(mu.view()), rows("dense_hybrid_output.npy"));
+    let largest = expected.iter().fold(0f32, |max, x| max.max(x.abs()));
+    let worst = (&found - &expected).iter().fold(0f32, |max, x| max.max(x.abs()));
+    assert!(worst < 0.02 * largest, "{worst} of {largest}");
+}
+
+/// Cut off anywhere, or with bytes changed: an error or a model, never a panic, and soon.
+#[test]
+fn damaged_files_are_refused_or_read_but_never_panic() {
+    use rand::RngExt;
+    let mut rng = picovae_tests::random_model::rng(5);
+    let (mut read, mut refused) = (0, 0);
+    let started = std::time::Instant::now();
+    for name in
+        ["conv1d_int8", "conv2d_int8", "dense_int8", "conv2d_fp32", "dense_hybrid", "vae_fp32"]
+    {
+        let path = fixture(&format!("{name}.tflite"));
+        let bytes = std::fs::read(&path).unwrap();
+        let mut try_one = |bytes: &[u8]| {
+            let (options, foreign) = (TfliteOptions::default(), ForeignOptions::default());
+            match parse_tflite(&path, bytes, &options, &foreign) {
+                Ok(contents) => {
+                    if let TfliteContents::Int8(model) = contents {
+                        // Whatever is read can be written, or is refused there.
+                        let _ = write(&model.vae, "cortex-m4", Calibrated::default());
+                    }
+                    read += 1;
+                }
+                Err(_) => refused += 1,
+            }
+        };
+        for len in (0..bytes.len()).step_by(29) {
+            try_one(&bytes[..len]);
+        }
+        for _ in 0..2_000 {
+            let mut damaged = bytes.clone();
+            for _ in 0..rng.random_range(1..6u32) {
+                // The tables lie at both ends of the file.
+                let at = match rng.random_range(0..3u32) {
+                    0 => rng.random_range(0..200),
+                    1 => bytes.len() - 1 - rng.random_range(0..bytes.len() / 2),
+                    _ => rng.random_range(0..bytes.len()),
+                };
+                damaged[at] = match rng.random_range(0..3u32) {
+                    0 => 0xff,
+                    1 => damaged[at] ^ 1 << rng.random_range(0..8u32),
+                    _ => rng.random(),
+                };
+            }
+            try_one(&damaged);
+        }
+    }
+    assert!(read > 100 && refused > 1_000, "{read} {refused}");
+    // Every one of them in far less than a second.
+    assert!(started.elapsed().as_secs() < 120, "{:?}", started.elapsed());
 }

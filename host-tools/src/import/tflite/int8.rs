@@ -84,12 +84,16 @@ impl Int8Model {
     }
 }
 
-/// Whether the model computes in int8: its first operator with weights reads int8.
-pub(super) fn is_int8(path: &Path<'_, '_>) -> bool {
-    let quantized =
-        |step: &&Step<'_, '_>| !matches!(step.operator.code, code::QUANTIZE | code::DEQUANTIZE);
-    path.steps.iter().filter(quantized).any(|step| {
-        matches!(step.input.kind, TensorKind::Int8 | TensorKind::Uint8 | TensorKind::Int16)
+/// Whether the model computes in integers: an operator with weights reads them.
+pub(super) fn is_int8(file: &File<'_>) -> bool {
+    file.operators.iter().any(|operator| {
+        let weighty = matches!(
+            operator.code,
+            code::FULLY_CONNECTED | code::CONV_2D | code::DEPTHWISE_CONV_2D | code::TRANSPOSE_CONV
+        );
+        let from = operator.inputs.get(path::data_input(operator)).copied().flatten();
+        let kind = from.and_then(|from| file.tensors.get(from)).map(|tensor| tensor.kind);
+        weighty && matches!(kind, Some(TensorKind::Int8 | TensorKind::Uint8 | TensorKind::Int16))
     })
 }
 
@@ -105,11 +109,11 @@ pub(super) fn read(
     path: &Path<'_, '_>,
     bytes: usize,
     options: &TfliteOptions,
+    latent: Option<&str>,
     provenance: Provenance,
     name: String,
 ) -> Result<Int8Model, Vec<Problem>> {
     let (features, layers) = lower(file, path, bytes, options.fully_connected_rounding)?;
-    let latent = options.latent.as_deref();
     let encoder_len = split(&layers, latent).map_err(|problem| vec![problem])?;
     let mut notes = Vec::new();
     let count = layers.len();
@@ -387,9 +391,4 @@ fn split(layers: &[Lowered], latent: Option<&str>) -> Result<usize, Problem> {
             "convert the whole model",
         ),
     })
-}
-
-/// The path of a file, or what breaks it.
-pub(super) fn path_of<'a, 'f>(file: &'f File<'a>) -> Result<Path<'a, 'f>, Vec<Problem>> {
-    path::find(file).map_err(|problem| vec![problem])
 }

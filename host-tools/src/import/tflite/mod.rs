@@ -6,7 +6,6 @@
 //! ```
 
 mod flatbuffer;
-#[allow(dead_code, reason = "what assembles graphs will read it")]
 mod float;
 mod heads;
 mod int8;
@@ -19,8 +18,9 @@ mod tables;
 pub use int8::Int8Model;
 pub use schema::is_tflite;
 
-use super::{ImportError, Problem};
-use crate::graph::{Provenance, TOOL};
+use super::assemble::assemble;
+use super::{ForeignOptions, ImportError, Problem};
+use crate::graph::{Provenance, TOOL, Vae};
 use picovae_core::fixed::Rounding;
 use schema::File;
 use sha2::{Digest, Sha256};
@@ -29,6 +29,8 @@ use std::path::Path;
 /// What a file held.
 #[derive(Debug)]
 pub enum Contents {
+    /// A model in float, and what was decided where the file leaves a choice.
+    Float(Box<Vae>, Vec<String>),
     /// A model in int8, exact.
     Int8(Box<Int8Model>),
 }
@@ -36,8 +38,6 @@ pub enum Contents {
 /// What an int8 file does not say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TfliteOptions {
-    /// The layer that is the latent; without it the narrowest.
-    pub latent: Option<String>,
     /// How the framework's fully connected layers round. The reference kernels of TensorFlow
     /// Lite (`ai-edge-litert` 2.3) round them once and everything else twice; its optimized
     /// kernels, and TensorFlow Lite Micro as it is usually built, round everything twice.
@@ -46,7 +46,7 @@ pub struct TfliteOptions {
 
 impl Default for TfliteOptions {
     fn default() -> Self {
-        Self { latent: None, fully_connected_rounding: Rounding::Single }
+        Self { fully_connected_rounding: Rounding::Single }
     }
 }
 
@@ -58,6 +58,7 @@ pub fn parse_tflite(
     path: &Path,
     bytes: &[u8],
     options: &TfliteOptions,
+    foreign: &ForeignOptions,
 ) -> Result<Contents, ImportError> {
     let problems = |problems| ImportError::Problems { path: path.to_path_buf(), problems };
     let file = File::read(bytes).map_err(|_| {
@@ -76,11 +77,21 @@ pub fn parse_tflite(
         tool: TOOL.into(),
         ..Provenance::default()
     };
-    let found = int8::path_of(&file).map_err(problems)?;
-    if int8::is_int8(&found) {
-        let model =
-            int8::read(&file, &found, bytes.len(), options, provenance, name(path.file_stem()));
+    if int8::is_int8(&file) {
+        let found = path::find(&file).map_err(|problem| problems(vec![problem]))?;
+        let model = int8::read(
+            &file,
+            &found,
+            bytes.len(),
+            options,
+            foreign.latent.as_deref(),
+            provenance,
+            name(path.file_stem()),
+        );
         return Ok(Contents::Int8(Box::new(model.map_err(problems)?)));
     }
-    Err(problems(vec![Problem::new("file", "float models are not read yet", "wait a little")]))
+    let float::Read { network, mut notes } = float::read(&file, bytes.len());
+    let assembled = assemble(&network, foreign, &provenance.source).map_err(problems)?;
+    notes.extend(assembled.notes);
+    Ok(Contents::Float(Box::new(Vae { provenance, ..assembled.vae }), notes))
 }

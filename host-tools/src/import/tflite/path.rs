@@ -34,7 +34,11 @@ impl<'a, 'f> Step<'a, 'f> {
 
 /// Which of an operator's inputs the data comes in by.
 pub(super) fn data_input(operator: &Operator<'_>) -> usize {
-    if operator.code == code::TRANSPOSE_CONV { 2 } else { 0 }
+    match operator.code {
+        code::TRANSPOSE_CONV => 2,
+        code::SPLIT => 1,
+        _ => 0,
+    }
 }
 
 /// Follows the reconstruction back to the input.
