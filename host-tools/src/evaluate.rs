@@ -1,6 +1,6 @@
 //! How well a model tells anomalies from normal windows, float or int8 alike.
 
-use crate::graph::{ScoreKind, Vae, sample};
+use crate::graph::{SAMPLES, ScoreKind, Vae, sample};
 use crate::metrics;
 use crate::recording::{Clips, WindowLabels};
 use crate::simulate::{MeanScores, ScoredWindow, real_score, window_noise};
@@ -121,7 +121,13 @@ pub fn float_scores(
                 sum.kl_divergence += sampled.kl_divergence;
                 sum.reconstruction_error += mean.reconstruction_error;
             }
-            let scores = range.zip(at_mean).map(|(i, s)| (clips.window(i).clip, s.get(kind)));
+            let values: Vec<f64> = match kind {
+                ScoreKind::ReconstructionProbability => {
+                    vae.reconstruction_probability(x.view(), SAMPLES, 0)
+                }
+                _ => at_mean.iter().map(|scores| scores.get(kind)).collect(),
+            };
+            let scores = range.zip(values).map(|(i, value)| (clips.window(i).clip, value));
             (scores.collect::<Vec<_>>(), sum)
         })
         .unzip();

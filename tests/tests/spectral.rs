@@ -4,6 +4,7 @@ use picovae::emit::{Blob, Calibrated, write};
 use picovae::graph::{Activation, BandScale, Frontend, Spectrum, Taper, Vae as FloatVae};
 use picovae::import::{parse_safetensors, to_safetensors};
 use picovae::quantize::{QuantizeOptions, lower, observe};
+use picovae_core::arena::align_up;
 use picovae_core::model::wire::{self, HEADER_LEN};
 use picovae_core::{Detector, Model, Vae};
 use picovae_tests::random_model::{self, Recipe};
@@ -143,13 +144,18 @@ fn what_is_accepted_runs_whatever_its_bytes() {
         let original = blob(&vae).bytes().to_vec();
         let description = u32::from_le_bytes(original[16..20].try_into().unwrap()) as usize;
         let end = HEADER_LEN + description;
+        let word =
+            |at: usize| u32::from_le_bytes(original[at..at + 4].try_into().unwrap()) as usize;
+        let start = align_up(end) + word(20);
+        let sections = start..start + word(24);
+        assert!(sections.len() >= 64);
         let mut rng = random_model::rng(11);
         for round in 0..30_000 {
             let mut bytes = original.clone();
             for _ in 0..rng.random_range(1..3u32) {
-                // The extension ends the description; edges and shares lie at the end.
+                // Section records, the description, edges and shares.
                 let at = match round % 3 {
-                    0 => rng.random_range(end - 40..end),
+                    0 => rng.random_range(sections.clone()),
                     1 => rng.random_range(HEADER_LEN..end),
                     _ => rng.random_range(bytes.len() - 300..bytes.len()),
                 };

@@ -3,33 +3,34 @@
 use super::Model;
 use super::blocks::is_four_bit;
 use super::check_frontend;
+use super::check_score;
 use super::error::ModelError;
-use super::layer::{LayerView, Output, array};
+use super::layer::{LayerView, Output};
 use super::packing::{Matrix, RowNumbers};
 use super::plan::{ArenaPlan, Step};
 use super::read::{Read, Reader};
+use super::wire::sections::Sections;
 use super::wire::{
-    Description, Extension, HEADER_LEN, Header, Latent, LayerRecord, Likelihood, MAGIC, VERSION,
-    checksum, flags, output, packing,
+    Description, HEADER_LEN, Header, Latent, LayerRecord, MAGIC, Span, VERSION, checksum, flags,
+    output, packing,
 };
 use crate::arena::{ALIGNMENT, align_up};
 use crate::fixed::Rounding;
-use crate::score::ScoreKind;
 
 /// Greatest |product| of two int8 numbers.
 const MAX_PRODUCT: u64 = 128 * 128;
 
 pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, ModelError> {
-    let (description, extension, payload) = open(blob)?;
+    let (description, sections, payload) = open(blob)?;
     let layers = bytemuck::try_cast_slice::<u8, LayerRecord>(
         description.layers.of(payload).ok_or(ModelError::Section)?,
     )
     .map_err(|_| ModelError::Section)?;
     let mut model =
-        Model { description, extension, layers, payload, features: 0, plan: ArenaPlan::default() };
+        Model { description, sections, layers, payload, features: 0, plan: ArenaPlan::default() };
     check_frontend::check(&model)?;
     model.features = model.frontend().feature_len();
-    check_score(&model)?;
+    check_score::check(&model)?;
     model.plan = check_layers(&model)?;
     if model.plan.len != model.description.arena_len as usize {
         return Err(ModelError::ArenaLength {
@@ -40,8 +41,8 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, ModelError> {
     Ok(model)
 }
 
-/// Header, description and extension; the payload is what lies behind them.
-fn open(blob: &[u8]) -> Result<(Description<'_>, Extension, &[u8]), ModelError> {
+/// Header, description and sections; the payload is what lies behind them.
+fn open(blob: &[u8]) -> Result<(Description<'_>, Sections, &[u8]), ModelError> {
     if !blob.as_ptr().addr().is_multiple_of(ALIGNMENT) && !blob.is_empty() {
         return Err(ModelError::Misaligned);
     }
@@ -62,7 +63,7 @@ fn open(blob: &[u8]) -> Result<(Description<'_>, Extension, &[u8]), ModelError> 
     if header.crc32 != computed {
         return Err(ModelError::Checksum { stated: header.crc32, computed });
     }
-    if header.reserved != 0 || header.padding != [0; 12] {
+    if header.reserved != 0 || header.padding != [0; 4] {
         return Err(ModelError::Description);
     }
     let end =
@@ -70,38 +71,18 @@ fn open(blob: &[u8]) -> Result<(Description<'_>, Extension, &[u8]), ModelError> 
     let description = blob.get(HEADER_LEN..end).ok_or(ModelError::Description)?;
     let mut reader = Reader::new(description);
     let description = Description::read(&mut reader);
-    let extension = match header.version {
-        1 => Extension::default(),
-        _ => Extension::read(&mut reader),
-    };
     if !reader.is_done() {
         return Err(ModelError::Description);
     }
     let start = end.checked_next_multiple_of(ALIGNMENT).ok_or(ModelError::Section)?;
-    Ok((description, extension, blob.get(start..).ok_or(ModelError::Section)?))
-}
-
-fn check_score(model: &Model<'_>) -> Result<(), ModelError> {
-    let description = &model.description;
-    let kind_fits = match (description.likelihood, description.score) {
-        (Likelihood::Bernoulli, ScoreKind::GaussianNll) => false,
-        (Likelihood::Gaussian { .. }, ScoreKind::BernoulliNll) => false,
-        (_, ScoreKind::KlDivergence) => description.latent.has_logvar,
-        _ => true,
-    };
-    let likelihood_fits = match description.likelihood {
-        // The features must be u8 pixels: q + 128 = 255 x.
-        Likelihood::Bernoulli => description.frontend.zero_point == -128,
-        Likelihood::Gaussian { precision, factor, .. } => {
-            array::<u16>(model.payload, precision, model.input_len()).ok_or(ModelError::Section)?;
-            factor.is_valid()
-        }
-    };
-    if kind_fits && likelihood_fits && description.mean_square.is_valid() {
-        Ok(())
-    } else {
-        Err(ModelError::Score)
+    let payload = blob.get(start..).ok_or(ModelError::Section)?;
+    if header.version == 1 && header.sections != Span::default() {
+        return Err(ModelError::Description);
     }
+    let records = header.sections.of(payload).ok_or(ModelError::Section)?;
+    let records = bytemuck::try_cast_slice(records).map_err(|_| ModelError::Section)?;
+    let sections = Sections::read(records).ok_or(ModelError::Description)?;
+    Ok((description, sections, payload))
 }
 
 /// Every layer: sections, numbers, and shapes that chain. Returns the arena they need.

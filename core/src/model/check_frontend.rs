@@ -4,7 +4,7 @@ use super::Model;
 use super::check::valid_scale;
 use super::error::ModelError;
 use super::layer::array;
-use super::wire::Extension;
+use super::wire::sections::Sections;
 use crate::frontend::Decimation;
 #[cfg(feature = "spectrum")]
 use crate::frontend::{Bands, Spectrum};
@@ -14,23 +14,23 @@ const MAX_LOG2: u64 = 1 << 23;
 /// Greatest sum of a filter's magnitudes: times 2^15, plus a half, it fits int32.
 const MAX_TAPS: u32 = 65_535;
 
-/// The filter of `extension`, `None` where it has none.
+/// The filter of `sections`, `None` where it has none.
 pub(super) fn decimation<'a>(
-    extension: &Extension,
+    sections: &Sections,
     payload: &'a [u8],
 ) -> Result<Option<Decimation<'a>>, ModelError> {
-    let Some(wire) = &extension.decimation else { return Ok(None) };
+    let Some(wire) = &sections.decimation else { return Ok(None) };
     let taps = array(payload, wire.coefficients, wire.taps.into()).ok_or(ModelError::Section)?;
     Ok(Some(Decimation { factor: wire.factor.into(), taps }))
 }
 
-/// The spectrum of `extension`, `None` where it has none.
+/// The spectrum of `sections`, `None` where it has none.
 #[cfg(feature = "spectrum")]
 pub(super) fn spectrum<'a>(
-    extension: &Extension,
+    sections: &Sections,
     payload: &'a [u8],
 ) -> Result<Option<Spectrum<'a>>, ModelError> {
-    let Some(wire) = &extension.spectrum else { return Ok(None) };
+    let Some(wire) = &sections.spectrum else { return Ok(None) };
     let more = if wire.triangles.is_some() { 2 } else { 1 };
     let edges: &[u16] =
         array(payload, wire.edges, usize::from(wire.bands) + more).ok_or(ModelError::Section)?;
@@ -57,7 +57,7 @@ pub(super) fn spectrum<'a>(
 pub(super) fn check(model: &Model<'_>) -> Result<(), ModelError> {
     let wire = &model.description.frontend;
     let refused = Err(ModelError::Frontend);
-    let extension = &model.extension;
+    let sections = &model.sections;
     if [wire.window_len, wire.hop, wire.channels].contains(&0) {
         return refused;
     }
@@ -65,7 +65,7 @@ pub(super) fn check(model: &Model<'_>) -> Result<(), ModelError> {
     if model.window_samples() > usize::from(u16::MAX) {
         return refused;
     }
-    if let Some(decimation) = decimation(extension, model.payload)? {
+    if let Some(decimation) = decimation(sections, model.payload)? {
         let reach: u32 = decimation.taps.iter().map(|tap| u32::from(tap.unsigned_abs())).sum();
         let factor = decimation.factor;
         // A stream that is thinned as it comes keeps the same samples.
@@ -81,16 +81,16 @@ pub(super) fn check(model: &Model<'_>) -> Result<(), ModelError> {
         }
     }
     #[cfg(feature = "spectrum")]
-    if let Some(spectrum) = spectrum(extension, model.payload)? {
+    if let Some(spectrum) = spectrum(sections, model.payload)? {
         check_spectrum(&spectrum)?;
-        let steps = decimation(extension, model.payload)?
+        let steps = decimation(sections, model.payload)?
             .map_or(usize::from(wire.window_len), |d| d.kept(wire.window_len.into()));
         if spectrum.window_len() != steps {
             return refused;
         }
     }
     #[cfg(not(feature = "spectrum"))]
-    if extension.spectrum.is_some() {
+    if sections.spectrum.is_some() {
         return refused;
     }
     let frontend = model.frontend();
@@ -103,7 +103,7 @@ pub(super) fn check(model: &Model<'_>) -> Result<(), ModelError> {
     let shifts = array(model.payload, wire.shift, groups).ok_or(ModelError::Section)?;
     array::<u32>(model.payload, wire.lsb, wire.channels.into()).ok_or(ModelError::Section)?;
     // v = T x - sum(x) - offset, or a logarithm less its offset, must fit i32.
-    let reach = match (extension.spectrum.is_some(), wire.remove_mean) {
+    let reach = match (sections.spectrum.is_some(), wire.remove_mean) {
         (true, _) => MAX_LOG2,
         (false, true) => frontend.steps() as u64 * 2 * 32_768,
         (false, false) => 32_768,

@@ -3,6 +3,7 @@
 pub mod blocks;
 mod check;
 mod check_frontend;
+mod check_score;
 mod error;
 mod four_bit;
 mod geometry;
@@ -23,8 +24,10 @@ pub use plan::{ArenaPlan, Step};
 
 use crate::fixed::Rounding;
 use crate::frontend::Frontend;
+use crate::score::mahalanobis::LatentGaussian;
 use crate::score::{Score, ScoreKind};
-use wire::{Calibration, Description, Extension, LayerRecord, Likelihood, Provenance};
+use wire::sections::Sections;
+use wire::{Calibration, Description, LayerRecord, Likelihood, Provenance};
 
 /// A model that [`parse`](Self::parse) has proven sound. It borrows everything
 /// from the blob, which may stay in flash; a few hundred bytes of RAM.
@@ -36,7 +39,7 @@ use wire::{Calibration, Description, Extension, LayerRecord, Likelihood, Provena
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
     description: Description<'a>,
-    extension: Extension,
+    sections: Sections,
     layers: &'a [LayerRecord],
     payload: &'a [u8],
     /// [`Frontend::feature_len`].
@@ -73,8 +76,8 @@ impl<'a> Model<'a> {
     }
 
     /// What version 2 of the format added; empty for a version 1 blob.
-    pub fn extension(&self) -> &Extension {
-        &self.extension
+    pub fn sections(&self) -> &Sections {
+        &self.sections
     }
 
     /// Bytes of arena a [`Vae`](crate::Vae) of this model needs.
@@ -155,9 +158,9 @@ impl<'a> Model<'a> {
             channels: wire.channels.into(),
             remove_mean: wire.remove_mean,
             zero_point: wire.zero_point,
-            decimation: check_frontend::decimation(&self.extension, self.payload).unwrap_or(None),
+            decimation: check_frontend::decimation(&self.sections, self.payload).unwrap_or(None),
             #[cfg(feature = "spectrum")]
-            spectrum: check_frontend::spectrum(&self.extension, self.payload).unwrap_or(None),
+            spectrum: check_frontend::spectrum(&self.sections, self.payload).unwrap_or(None),
             offset: &[],
             multiplier: &[],
             shift: &[],
@@ -189,6 +192,11 @@ impl<'a> Model<'a> {
             }
             Likelihood::Bernoulli => &[],
         }
+    }
+
+    /// How the latents of normal windows lie, where the blob says.
+    pub fn latent_gaussian(&self) -> Option<LatentGaussian<'a>> {
+        check_score::latent_gaussian(self).unwrap_or(None)
     }
 
     /// The score the model was calibrated for.

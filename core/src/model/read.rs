@@ -3,12 +3,8 @@
 //! The host writes it through serde; here a derived deserializer would be a third of all code that a device
 //! links, for some fifty numbers. A fault is remembered and asked for once, at the end.
 
-use super::wire::{
-    Calibration, Decimation, Description, Extension, Frontend, Latent, Likelihood, Provenance,
-    Span, Spectrum,
-};
+use super::wire::{Calibration, Description, Frontend, Latent, Likelihood, Provenance, Span};
 use crate::fixed::{Rounding, wide::Factor};
-use crate::frontend::Taper;
 use crate::score::ScoreKind;
 
 /// Where a message is being read.
@@ -108,16 +104,15 @@ numbers! {
         0 => Self::Double,
         _ => Self::Single,
     };
-    Taper: |reader| match reader.variant(2) {
-        0 => Self::None,
-        _ => Self::Hann,
-    };
-    ScoreKind: |reader| match reader.variant(5) {
+    ScoreKind: |reader| match reader.variant(8) {
         0 => Self::ReconstructionError,
         1 => Self::BernoulliNll,
         2 => Self::GaussianNll,
         3 => Self::KlDivergence,
-        _ => Self::NegativeElbo,
+        4 => Self::NegativeElbo,
+        5 => Self::BernoulliExcess,
+        6 => Self::Mahalanobis,
+        _ => Self::ReconstructionProbability,
     };
     Likelihood: |reader| match reader.variant(2) {
         0 => Self::Bernoulli,
@@ -168,9 +163,6 @@ fields! {
     Latent: len has_logvar mu_frac_bits logvar_frac_bits z_multiplier z_shift z_zero_point;
     Factor: multiplier shift;
     Calibration: windows min median p99 max;
-    Extension: decimation spectrum;
-    Decimation: factor taps coefficients;
-    Spectrum: log2_len stack frame_hop taper bands edges triangles floor;
 }
 
 #[cfg(test)]
@@ -209,34 +201,20 @@ mod tests {
                 z_zero_point: 3,
             },
             likelihood: Likelihood::Gaussian { precision: 4, factor, constant: i64::MIN },
-            score: ScoreKind::NegativeElbo,
+            score: ScoreKind::ReconstructionProbability,
             mean_square: factor,
             threshold: Some(i64::MAX),
             calibration: Calibration { windows: 5, min: -1, median: 0, p99: 64, max: -65 },
             arena_len: 2320,
         };
-        let triangles = Some(9);
-        let spectrum = Spectrum {
-            log2_len: 9,
-            stack: 4,
-            frame_hop: 256,
-            taper: Taper::Hann,
-            bands: 40,
-            edges: 70_000,
-            triangles,
-            floor: -65_536,
-        };
-        let decimation = Some(Decimation { factor: 2, taps: 31, coefficients: 1 << 20 });
-        let extension = Extension { decimation, spectrum: Some(spectrum) };
-        postcard::to_slice(&(description, extension), bytes).unwrap().len()
+        postcard::to_slice(&description, bytes).unwrap().len()
     }
 
     /// What serde reads and what is read here.
     fn check(bytes: &[u8]) -> bool {
         let mut reader = Reader::new(bytes);
-        let (description, extension) =
-            (Description::read(&mut reader), Extension::read(&mut reader));
-        let by_hand = reader.is_done().then_some((description, extension));
+        let description = Description::read(&mut reader);
+        let by_hand = reader.is_done().then_some(description);
         let by_serde = postcard::take_from_bytes(bytes).ok();
         let by_serde = by_serde.filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value);
         assert_eq!(by_hand, by_serde, "{bytes:02x?}");

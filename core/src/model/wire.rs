@@ -7,7 +7,6 @@ use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 use crate::fixed::{Rounding, wide::Factor};
-use crate::frontend::Taper;
 use crate::score::ScoreKind;
 
 /// First four bytes of every blob.
@@ -33,7 +32,7 @@ pub fn checksum(blob: &[u8]) -> u32 {
 pub struct Header {
     /// [`MAGIC`].
     pub magic: [u8; 4],
-    /// 1, or [`VERSION`] where an [`Extension`] follows the description.
+    /// 1, or [`VERSION`] where there are [sections] or a newer score.
     pub version: u16,
     /// Zero.
     pub reserved: u16,
@@ -43,8 +42,10 @@ pub struct Header {
     pub crc32: u32,
     /// Bytes of the description that follows the header.
     pub description_len: u32,
+    /// The [`sections::SectionRecord`]s in the payload, 4-byte aligned; empty in version 1.
+    pub sections: Span,
     /// Zero.
-    pub padding: [u8; 12],
+    pub padding: [u8; 4],
 }
 
 /// A run of bytes, counted from the payload's start.
@@ -173,6 +174,8 @@ pub mod output {
     pub const WIDENED: u8 = 2;
 }
 
+pub mod sections;
+
 /// Everything about a model but its layers and weights; postcard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Description<'a> {
@@ -205,48 +208,6 @@ pub struct Description<'a> {
     pub calibration: Calibration,
     /// Bytes of arena the model needs.
     pub arena_len: u32,
-}
-
-/// What version 2 added, behind the description; postcard.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Extension {
-    /// Thins the samples.
-    pub decimation: Option<Decimation>,
-    /// Features are bands of a spectrum.
-    pub spectrum: Option<Spectrum>,
-}
-
-/// A filter that thins the samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Decimation {
-    /// One of so many samples is kept, at least 2.
-    pub factor: u16,
-    /// Taps of the filter.
-    pub taps: u16,
-    /// Offset of the int16 coefficients, Q15.
-    pub coefficients: u32,
-}
-
-/// Settings of a spectrum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spectrum {
-    /// log2 of the samples a frame, `6..=11`.
-    pub log2_len: u8,
-    /// Frames a window.
-    pub stack: u16,
-    /// Samples, after decimation, from one frame's start to the next one's.
-    pub frame_hop: u16,
-    /// What each frame is multiplied by.
-    pub taper: Taper,
-    /// Bands of a frame.
-    pub bands: u16,
-    /// Offset of the u16 edges: `bands + 1`, or `bands + 2` of triangles.
-    pub edges: u32,
-    /// Offset of the u16 shares of the rising triangle, one a bin from the first edge to
-    /// the last; `None` where bands are sums.
-    pub triangles: Option<u32>,
-    /// Least logarithm, Q16.
-    pub floor: i32,
 }
 
 /// Where a model came from.

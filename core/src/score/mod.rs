@@ -2,6 +2,7 @@
 
 pub mod kl_divergence;
 pub mod likelihood;
+pub mod mahalanobis;
 pub mod reconstruction_error;
 
 use serde::{Deserialize, Serialize};
@@ -20,14 +21,20 @@ pub enum ScoreKind {
     KlDivergence,
     /// Negative log likelihood at `z = mu` plus KL, nats a window.
     NegativeElbo,
+    /// `-ln p(x | z)` of a Bernoulli decoder in excess of the features' own entropy, nats a window.
+    BernoulliExcess,
+    /// Squared Mahalanobis distance of `mu` from the latents of normal windows.
+    Mahalanobis,
+    /// Mean of `-ln p(x | z)` over samples of the posterior, nats a window.
+    ReconstructionProbability,
 }
 
 impl ScoreKind {
-    /// Fraction bits of a score of this kind: 32 for the mean squared error, 16 for nats.
+    /// Fraction bits of a score of this kind: 32 for the mean squared error, 16 for everything else.
     pub const fn frac_bits(self) -> u32 {
         match self {
             Self::ReconstructionError => 32,
-            Self::BernoulliNll | Self::GaussianNll | Self::KlDivergence | Self::NegativeElbo => 16,
+            _ => 16,
         }
     }
 
@@ -39,6 +46,9 @@ impl ScoreKind {
             Self::GaussianNll => "gaussian_nll",
             Self::KlDivergence => "kl_divergence",
             Self::NegativeElbo => "negative_elbo",
+            Self::BernoulliExcess => "bernoulli_excess",
+            Self::Mahalanobis => "mahalanobis",
+            Self::ReconstructionProbability => "reconstruction_probability",
         }
     }
 }

@@ -9,8 +9,9 @@ use crate::fixed::gaussian::{Gaussian, SAMPLE_FRAC_BITS};
 use crate::fixed::requantize::{saturate_i16, saturate_i32};
 use crate::model::Model;
 use crate::model::wire::Likelihood;
+use crate::model::wire::sections::Sampling;
 use crate::score::kl_divergence::{kl_divergence, shift_to_q16};
-use crate::score::likelihood::{bernoulli_nll, gaussian_nll};
+use crate::score::likelihood::{bernoulli_entropy, bernoulli_nll, gaussian_nll};
 use crate::score::reconstruction_error::{GRID_FRAC_BITS, sum_of_squares};
 use crate::score::{Score, ScoreKind};
 use crate::trace::{NoTrace, Trace};
@@ -265,13 +266,42 @@ impl<'m, 'a> Vae<'m, 'a> {
         Score(self.nll().0.saturating_add(self.kl_divergence().0))
     }
 
+    /// NLL in excess of the features' own entropy, nats, Q16; for a Bernoulli likelihood.
+    pub fn bernoulli_excess(&self) -> Score {
+        Score(self.nll().0.saturating_sub(bernoulli_entropy(self.features())))
+    }
+
+    /// Squared Mahalanobis distance of `mu`, Q16; 0 where the model has no [`LatentGaussian`](crate::score::mahalanobis::LatentGaussian).
+    pub fn mahalanobis(&self) -> Score {
+        Score(self.model.latent_gaussian().map_or(0, |normal| normal.squared_distance(self.mu())))
+    }
+
+    /// Mean NLL over `samples` draws of the posterior, nats, Q16, rounded towards zero; the
+    /// generator starts anew at every window. Leaves the reconstruction of `mu`.
+    pub fn reconstruction_probability(&mut self, sampling: Sampling) -> Score {
+        let mut noise = Gaussian::new(sampling.seed);
+        let mut sum = 0i64;
+        for _ in 0..sampling.samples {
+            self.decode_sample(&mut noise);
+            sum = sum.saturating_add(self.nll().0);
+        }
+        self.decode();
+        Score(sum.checked_div(sampling.samples.into()).unwrap_or(0))
+    }
+
     /// The score the model was calibrated for, of the last decoded window.
-    pub fn score(&self) -> Score {
+    pub fn score(&mut self) -> Score {
         match self.model.score_kind() {
             ScoreKind::ReconstructionError => self.reconstruction_error(),
             ScoreKind::BernoulliNll | ScoreKind::GaussianNll => self.nll(),
             ScoreKind::KlDivergence => self.kl_divergence(),
             ScoreKind::NegativeElbo => self.negative_elbo(),
+            ScoreKind::BernoulliExcess => self.bernoulli_excess(),
+            ScoreKind::Mahalanobis => self.mahalanobis(),
+            ScoreKind::ReconstructionProbability => match self.model.sections().sampling {
+                Some(sampling) => self.reconstruction_probability(sampling),
+                None => self.nll(),
+            },
         }
     }
 

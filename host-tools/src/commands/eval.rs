@@ -135,6 +135,12 @@ pub fn run(args: EvalArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
                 vae.score = score;
                 vae.validate()?;
             }
+            if vae.score == ScoreKind::Mahalanobis {
+                return Err(miette::miette!(
+                    help = "quantize it with `--score mahalanobis` and judge the blob",
+                    "a float model does not know how the latents of normal windows lie"
+                ));
+            }
             Judge::Float(vae)
         }
         ModelFile::Blob(blob) => Judge::Blob(blob),

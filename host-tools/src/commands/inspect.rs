@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use picovae::emit::{Blob, Calibrated, write};
 use picovae::graph::Vae;
-use picovae::graph::{BandScale, Spectrum, Taper};
+use picovae::graph::{BandScale, ScoreKind, Spectrum, Taper};
 use picovae::quantize::{QuantizeOptions, lower, observe};
 use picovae::simulate::real_score;
 use picovae_core::model::wire::{Calibration, Likelihood};
@@ -91,7 +91,7 @@ impl SpectrumReport {
     }
 
     /// The blob holds edges: whether they are linear or logarithmic is for the eye.
-    fn of_wire(spectrum: &picovae_core::model::wire::Spectrum) -> Self {
+    fn of_wire(spectrum: &picovae_core::model::wire::sections::Spectrum) -> Self {
         Self {
             frame_len: 1 << spectrum.log2_len,
             frame_hop: spectrum.frame_hop.into(),
@@ -257,7 +257,11 @@ fn predict(vae: &Vae) -> Option<(usize, usize)> {
     let features = ndarray::Array2::from_shape_fn((2, vae.input_len()), |(row, _)| row as f32);
     let options = QuantizeOptions::default();
     let ranges = observe(vae, features.view(), &options).ok()?;
-    let quantized = lower(vae, &ranges, &options).ok()?;
+    let mut quantized = lower(vae, &ranges, &options).ok()?;
+    if matches!(vae.score, ScoreKind::Mahalanobis | ScoreKind::ReconstructionProbability) {
+        // What they need is fitted to real windows.
+        quantized.score = ScoreKind::ReconstructionError;
+    }
     let usual =
         Calibration { windows: 1_000, min: 1 << 28, median: 1 << 29, p99: 1 << 30, max: 1 << 31 };
     let calibrated = Calibrated { threshold: Some(1 << 30), summary: usual };
@@ -336,8 +340,8 @@ fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
         hop: description.frontend.hop.into(),
         channels: description.frontend.channels.into(),
         remove_mean: description.frontend.remove_mean,
-        decimate: model.extension().decimation.map_or(1, |decimation| decimation.factor.into()),
-        spectrum: model.extension().spectrum.as_ref().map(SpectrumReport::of_wire),
+        decimate: model.sections().decimation.map_or(1, |decimation| decimation.factor.into()),
+        spectrum: model.sections().spectrum.as_ref().map(SpectrumReport::of_wire),
         input_lsb: model.lsb_bits().iter().map(|bits| f32::from_bits(*bits)).collect(),
         latent: model.latent_len(),
         variational: description.latent.has_logvar,

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use miette::IntoDiagnostic;
-use picovae::emit::{Blob, Calibrated, write};
 use picovae::graph::{Likelihood, ScoreKind};
 use picovae::quantize::{QuantizeError, QuantizeOptions, RangeMethod, WeightBits, lower, observe};
 use picovae::recording::WindowSet;
-use picovae::simulate::{calibrate_set, real_score, score_set};
+use picovae::simulate::{Assembled, DetectorOptions, assemble, real_score, score_set};
 use picovae_core::fixed::Rounding;
 use serde::Serialize;
 
@@ -136,12 +135,13 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
     let features = set.features(&vae.frontend, &indices);
     let ranges = observe(&vae, features.view(), &options)?;
     let quantized = lower(&vae, &ranges, &options)?;
-    let draft = write(&quantized, &args.target, Calibrated::default())?;
-    let calibrated = calibrate_set(&draft.model()?, &set, args.false_alarm_rate)?;
-    let blob = write(&quantized, &args.target, calibrated)?;
+    let detector =
+        DetectorOptions { target: args.target.clone(), false_alarm_rate: args.false_alarm_rate };
+    let assembled = assemble(quantized, &set, &detector)?;
+    let (blob, calibrated) = (&assembled.blob, assembled.calibrated);
     blob.save(&args.out)?;
 
-    let (float, int8) = mean_scores(&vae, &blob, features.view(), &set.subset(&indices))?;
+    let (float, int8) = mean_scores(&vae, &assembled, features.view(), &set.subset(&indices))?;
     let drift = relative_drift(&vae, float, int8);
     let model = blob.model()?;
     let report = QuantizeReport {
@@ -207,13 +207,19 @@ fn spread(count: usize, most: usize) -> Vec<usize> {
 /// Mean score of the observed windows, float and int8.
 fn mean_scores(
     vae: &picovae::graph::Vae,
-    blob: &Blob,
+    assembled: &Assembled,
     features: ndarray::ArrayView2<'_, f32>,
     set: &WindowSet<'_>,
 ) -> miette::Result<(f64, f64)> {
     let count = set.len().max(1) as f64;
-    let float: f64 = vae.score_batch(features).iter().sum();
-    let model = blob.model()?;
+    let float: f64 = match &assembled.latent_gaussian {
+        Some(normal) => {
+            let mu = vae.encode(features).0.mapv(f64::from);
+            mu.rows().into_iter().map(|mu| normal.squared_distance(mu)).sum()
+        }
+        None => vae.score_batch(features).iter().sum(),
+    };
+    let model = assembled.blob.model()?;
     let scores = score_set(&model, set).into_diagnostic()?;
     let int8: f64 = scores.iter().map(|score| real_score(*score, model.score_kind())).sum();
     Ok((float / count, int8 / count))

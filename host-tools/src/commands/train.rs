@@ -109,7 +109,8 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Default score of the model: negative-elbo, reconstruction-error,
-    /// bernoulli-nll, gaussian-nll, kl-divergence.
+    /// bernoulli-nll, bernoulli-excess, gaussian-nll, kl-divergence, mahalanobis,
+    /// reconstruction-probability.
     #[arg(long, default_value = "negative-elbo")]
     score: ScoreKind,
     /// Name of the model [default: the output's file name].

@@ -1,8 +1,8 @@
 //! Blobs: writing them, and holding them in memory as the device would.
 
 mod blob;
-mod extension;
 pub mod pack;
+mod sections;
 mod write;
 
 pub use blob::{Blob, BlobError};

@@ -2,14 +2,15 @@
 
 use picovae_core::arena::{ALIGNMENT, align_up};
 use picovae_core::model::packing::has_numbers_apart;
+use picovae_core::model::wire::sections::SectionRecord;
 use picovae_core::model::wire::{
-    self, Description, Extension, HEADER_LEN, Header, LayerRecord, Span, op, packing,
+    self, Description, HEADER_LEN, Header, LayerRecord, Span, op, packing,
 };
 use picovae_core::{Model, ModelError};
 
 use super::blob::{Blob, BlobError};
-use super::extension::extension;
 use super::pack::{Rows, for_target, four_bit, pack_layer};
+use super::sections::{is_version_1, sections};
 use crate::graph::{Geometry, ScoreKind, Shape};
 use crate::quantize::{IntLayer, IntLikelihood, IntOp, IntOutput, Multiplier, QuantizedVae};
 
@@ -53,6 +54,9 @@ pub fn core_score(kind: ScoreKind) -> picovae_core::ScoreKind {
         ScoreKind::GaussianNll => picovae_core::ScoreKind::GaussianNll,
         ScoreKind::KlDivergence => picovae_core::ScoreKind::KlDivergence,
         ScoreKind::NegativeElbo => picovae_core::ScoreKind::NegativeElbo,
+        ScoreKind::BernoulliExcess => picovae_core::ScoreKind::BernoulliExcess,
+        ScoreKind::Mahalanobis => picovae_core::ScoreKind::Mahalanobis,
+        ScoreKind::ReconstructionProbability => picovae_core::ScoreKind::ReconstructionProbability,
     }
 }
 
@@ -216,7 +220,12 @@ fn bytes(
     let float = &model.frontend.float;
     let lsbs: Vec<f32> = (0..float.channels).map(|channel| float.lsb(channel)).collect();
     let lsb = payload.push(bytemuck::cast_slice(&lsbs), 4).offset;
-    let extension = extension(&mut payload, model);
+    let sections = sections(&mut payload, model);
+    let records: Vec<SectionRecord> = sections.records().collect();
+    let section_span = match records[..] {
+        [] => Span::default(),
+        _ => payload.push(bytemuck::cast_slice(&records), 4),
+    };
     let latent = &model.latent;
     let description = Description {
         name: &model.name,
@@ -261,11 +270,8 @@ fn bytes(
         name: model.name.clone(),
         reason: error.to_string(),
     };
-    let mut serialized = postcard::to_allocvec(&description).map_err(unserializable)?;
-    let version = if extension == Extension::default() { 1 } else { wire::VERSION };
-    if version > 1 {
-        serialized.extend(postcard::to_allocvec(&extension).map_err(unserializable)?);
-    }
+    let serialized = postcard::to_allocvec(&description).map_err(unserializable)?;
+    let version = if is_version_1(model.score, &sections) { 1 } else { wire::VERSION };
     let start = align_up(HEADER_LEN + serialized.len());
     let total = align_up(start + payload.0.len());
     let mut blob = vec![0; total];
@@ -278,7 +284,8 @@ fn bytes(
         total_len: total as u32,
         crc32: 0,
         description_len: serialized.len() as u32,
-        padding: [0; 12],
+        sections: section_span,
+        padding: [0; 4],
     };
     blob[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
     header.crc32 = wire::checksum(&blob);

@@ -10,6 +10,7 @@ mod extract;
 mod forward;
 mod frontend;
 mod geometry;
+mod latent;
 mod likelihood;
 mod op;
 mod score;
@@ -23,10 +24,12 @@ pub use forward::Trace;
 pub(crate) use forward::sample;
 pub use frontend::Frontend;
 pub use geometry::{Geometry, Shape};
+pub use latent::LatentGaussian;
 pub use likelihood::{Likelihood, LikelihoodKind};
 pub use op::Op;
 pub use score::{
-    ScoreKind, Scores, bernoulli_nll, gaussian_nll, kl_divergence, reconstruction_error,
+    SAMPLES, ScoreKind, Scores, bernoulli_entropy, bernoulli_nll, gaussian_nll, kl_divergence,
+    reconstruction_error,
 };
 
 pub use spectrum::{BandScale, BandTables, Spectrum, Taper};
@@ -225,7 +228,12 @@ impl Vae {
         }
         let bernoulli = matches!(self.likelihood, Likelihood::Bernoulli);
         let reason = match self.score {
-            ScoreKind::BernoulliNll if !bernoulli => "the likelihood is Gaussian",
+            ScoreKind::BernoulliNll | ScoreKind::BernoulliExcess if !bernoulli => {
+                "the likelihood is Gaussian"
+            }
+            ScoreKind::ReconstructionProbability if self.logvar.is_none() => {
+                "a plain autoencoder has no posterior to sample"
+            }
             ScoreKind::GaussianNll if bernoulli => "the likelihood is Bernoulli",
             ScoreKind::KlDivergence if self.logvar.is_none() => {
                 "a plain autoencoder has no logvar, so it would always be 0"

@@ -6,6 +6,7 @@
 use super::activation::sigmoid;
 use super::{Likelihood, Vae};
 use ndarray::{Array2, ArrayView1, ArrayView2};
+use picovae_core::fixed::gaussian::Gaussian;
 use serde::{Deserialize, Serialize};
 
 /// Which number a detector compares with its threshold.
@@ -22,16 +23,29 @@ pub enum ScoreKind {
     KlDivergence,
     /// NLL of the model's likelihood plus the KL divergence.
     NegativeElbo,
+    /// Bernoulli NLL less the features' own entropy.
+    BernoulliExcess,
+    /// Squared Mahalanobis distance of `mu` from the latents of normal windows,
+    /// which a blob knows ([`super::LatentGaussian`]).
+    Mahalanobis,
+    /// Mean NLL over [`SAMPLES`] seeded samples of the posterior (An and Cho 2015).
+    ReconstructionProbability,
 }
+
+/// Samples of the reconstruction probability.
+pub const SAMPLES: u8 = 16;
 
 impl ScoreKind {
     /// All kinds, in order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::ReconstructionError,
         Self::BernoulliNll,
         Self::GaussianNll,
         Self::KlDivergence,
         Self::NegativeElbo,
+        Self::BernoulliExcess,
+        Self::Mahalanobis,
+        Self::ReconstructionProbability,
     ];
 
     /// The name used on the command line and in JSON.
@@ -42,6 +56,9 @@ impl ScoreKind {
             Self::GaussianNll => "gaussian_nll",
             Self::KlDivergence => "kl_divergence",
             Self::NegativeElbo => "negative_elbo",
+            Self::BernoulliExcess => "bernoulli_excess",
+            Self::Mahalanobis => "mahalanobis",
+            Self::ReconstructionProbability => "reconstruction_probability",
         }
     }
 }
@@ -73,6 +90,8 @@ pub struct Scores {
     pub nll: f64,
     /// KL divergence of the latent, nats; 0 for a plain autoencoder.
     pub kl_divergence: f64,
+    /// Entropy of the features read as Bernoulli means, nats; 0 under a Gaussian likelihood.
+    pub entropy: f64,
 }
 
 impl Scores {
@@ -81,7 +100,9 @@ impl Scores {
         self.nll + self.kl_divergence
     }
 
-    /// The score of this kind. The two NLL kinds both give the NLL of the
+    /// The score of this kind, decoded from `mu`: NaN for [`ScoreKind::Mahalanobis`],
+    /// and the NLL at `mu` for [`ScoreKind::ReconstructionProbability`]
+    /// ([`Vae::reconstruction_probability`] samples it). The two NLL kinds both give the NLL of the
     /// model's own likelihood; [`Vae::validate`] refuses the unfit one.
     pub fn get(&self, kind: ScoreKind) -> f64 {
         match kind {
@@ -89,6 +110,9 @@ impl Scores {
             ScoreKind::BernoulliNll | ScoreKind::GaussianNll => self.nll,
             ScoreKind::KlDivergence => self.kl_divergence,
             ScoreKind::NegativeElbo => self.negative_elbo(),
+            ScoreKind::BernoulliExcess => self.nll - self.entropy,
+            ScoreKind::Mahalanobis => f64::NAN,
+            ScoreKind::ReconstructionProbability => self.nll,
         }
     }
 }
@@ -104,7 +128,32 @@ impl Vae {
     /// The model's default score ([`Vae::score`]) for a batch of features.
     pub fn score_batch(&self, x: ArrayView2<'_, f32>) -> Vec<f64> {
         let kind = self.score;
+        if kind == ScoreKind::ReconstructionProbability {
+            return self.reconstruction_probability(x, SAMPLES, 0);
+        }
         self.scores(x).iter().map(|scores| scores.get(kind)).collect()
+    }
+
+    /// Mean NLL over `samples` draws of each window's posterior, nats; every window's
+    /// generator starts at `seed`, as the device's does.
+    pub fn reconstruction_probability(
+        &self,
+        x: ArrayView2<'_, f32>,
+        samples: u8,
+        seed: u32,
+    ) -> Vec<f64> {
+        let (mu, logvar) = self.encode(x);
+        let mut generator = Gaussian::new(seed);
+        let mut sum = vec![0.0; x.nrows()];
+        for _ in 0..samples {
+            let draw: Vec<f32> =
+                (0..mu.ncols()).map(|_| generator.sample_q13() as f32 / 8192.0).collect();
+            let noise = Array2::from_shape_fn(mu.dim(), |(_, i)| draw[i]);
+            let z = super::sample(&mu, logvar.as_ref(), Some(noise.view()));
+            let scores = self.scores_of(x, &mu, logvar.as_ref(), &self.decode(z.view()));
+            sum.iter_mut().zip(scores).for_each(|(sum, scores)| *sum += scores.nll);
+        }
+        sum.iter().map(|sum| sum / f64::from(samples.max(1))).collect()
     }
 
     /// Scores from tensors already computed: `x` and `output` are
@@ -119,19 +168,21 @@ impl Vae {
         (0..x.nrows())
             .map(|row| {
                 let (x, y) = (x.row(row), output.row(row));
-                let (mse, nll) = match &self.likelihood {
+                let (mse, nll, entropy) = match &self.likelihood {
                     Likelihood::Bernoulli => {
                         let mean = y.mapv(sigmoid);
-                        (reconstruction_error(x, mean.view()), bernoulli_nll(x, y))
+                        let mse = reconstruction_error(x, mean.view());
+                        (mse, bernoulli_nll(x, y), bernoulli_entropy(x))
                     }
                     Likelihood::Gaussian { precision } => {
                         let p = precision.as_ref().map(|p| p.view());
-                        (reconstruction_error(x, y), gaussian_nll(x, y, p))
+                        (reconstruction_error(x, y), gaussian_nll(x, y, p), 0.0)
                     }
                 };
                 Scores {
                     reconstruction_error: mse,
                     nll,
+                    entropy,
                     kl_divergence: logvar
                         .map_or(0.0, |logvar| kl_divergence(mu.row(row), logvar.row(row))),
                 }
@@ -155,6 +206,12 @@ pub fn bernoulli_nll(x: ArrayView1<'_, f32>, logits: ArrayView1<'_, f32>) -> f64
             l.max(0.0) + (-l.abs()).exp().ln_1p() - f64::from(*x) * l
         })
         .sum()
+}
+
+/// `-sum(x ln x + (1 - x) ln(1 - x))` in nats; `x` in [0, 1].
+pub fn bernoulli_entropy(x: ArrayView1<'_, f32>) -> f64 {
+    let term = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
+    x.iter().map(|x| term(f64::from(*x)) + term(1.0 - f64::from(*x))).sum()
 }
 
 /// `0.5 * sum(p * (x - y)^2 - ln p + ln 2 pi)` in nats; without a precision,

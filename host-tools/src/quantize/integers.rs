@@ -3,6 +3,7 @@
 use picovae_core::fixed::Rounding;
 use picovae_core::fixed::wide::Factor;
 
+use super::extras::Extras;
 use super::grid::{Grid, Multiplier};
 use crate::graph::{Frontend, FrontendTables, Geometry, Provenance, ScoreKind};
 
@@ -29,6 +30,8 @@ pub struct QuantizedVae {
     pub score: ScoreKind,
     /// From the sum of squared grid differences to the mean squared error, Q32.
     pub mean_square: Factor,
+    /// What the detector has beside the network.
+    pub extras: Extras,
 }
 
 /// Front-end in integers, see `docs/numerics.md`.

@@ -7,6 +7,7 @@
 //! The arithmetic these numbers feed is `docs/numerics.md`; nothing here runs
 //! an integer kernel, the core does.
 
+mod extras;
 mod grid;
 mod integers;
 mod lower;
@@ -16,6 +17,7 @@ mod mirror_tests;
 mod observe;
 mod weight_bits;
 
+pub use extras::{Extras, IntLatentGaussian};
 pub use grid::{Grid, Multiplier};
 pub use integers::{
     IntFrontend, IntLatent, IntLayer, IntLikelihood, IntMatrix, IntOp, IntOutput, QuantizedVae,

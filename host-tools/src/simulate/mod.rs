@@ -1,9 +1,11 @@
 //! Recordings through the core, bit for bit as the board would score them.
 
+mod assemble;
 mod calibrate;
 mod grid;
 mod plot;
 
+pub use assemble::{AssembleError, Assembled, DetectorOptions, assemble, latents};
 pub use calibrate::{CalibrateError, calibrate_set};
 pub use grid::{GridError, image_grid, trace_grid};
 pub use plot::{PlotError, plot};

@@ -149,7 +149,8 @@ pub fn write(net: &Net, packing: u8) -> Vec<u8> {
         total_len: blob.len() as u32,
         crc32: 0,
         description_len: description.len() as u32,
-        padding: [0; 12],
+        sections: Span::default(),
+        padding: [0; 4],
     };
     blob[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
     header.crc32 = wire::checksum(&blob);

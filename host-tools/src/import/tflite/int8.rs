@@ -19,8 +19,8 @@ use super::schema::{File, TensorKind, code};
 use super::tables::{FileGrid, Table, elementwise, in_float};
 use crate::graph::{Frontend, Likelihood, Provenance, ScoreKind};
 use crate::quantize::{
-    Grid, IntLayer, IntOutput, QuantizeError, QuantizedVae, lower_frontend, lower_likelihood,
-    mean_square,
+    Extras, Grid, IntLayer, IntOutput, QuantizeError, QuantizedVae, lower_frontend,
+    lower_likelihood, mean_square,
 };
 
 /// An int8 model of another framework, read as it is: its numbers are kept, it is not calibrated.
@@ -165,6 +165,7 @@ pub(super) fn read(
             likelihood: lower_likelihood(&likelihood, features_len, unit).map_err(refused)?,
             score: ScoreKind::ReconstructionError,
             mean_square: mean_square(unit, features_len).map_err(refused)?,
+            extras: Extras::default(),
         },
         input_shape: path.input.inner_shape().to_vec(),
         notes,

@@ -9,6 +9,7 @@ pub(crate) use features::{lower_frontend, lower_likelihood, mean_square};
 use heads::{lower_head, lower_output};
 use rows::lower_rows;
 
+use super::extras::Extras;
 use super::grid::Grid;
 use super::integers::{IntLayer, IntOutput, QuantizedVae};
 use super::observe::{Observer, Ranges};
@@ -76,6 +77,7 @@ pub fn lower(
         likelihood: lower_likelihood(&vae.likelihood, vae.input_len(), unit)?,
         score: vae.score,
         mean_square: mean_square(unit, vae.input_len())?,
+        extras: Extras::default(),
     })
 }
 

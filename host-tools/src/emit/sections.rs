@@ -1,14 +1,14 @@
-//! What version 2 of the format adds: the front-end's filter and spectrum.
+//! The sections that version 2 of the format adds.
 
 use picovae_core::frontend::Taper as DeviceTaper;
-use picovae_core::model::wire::{self, Extension};
+use picovae_core::model::wire::sections::{self as wire, Sections};
 
 use super::write::Payload;
-use crate::graph::Taper;
+use crate::graph::{ScoreKind, Taper};
 use crate::quantize::QuantizedVae;
 
-/// The extension of a model; the default where version 1 holds everything.
-pub(super) fn extension(payload: &mut Payload, model: &QuantizedVae) -> Extension {
+/// The sections of a model.
+pub(super) fn sections(payload: &mut Payload, model: &QuantizedVae) -> Sections {
     let (float, tables) = (&model.frontend.float, &model.frontend.tables);
     let decimation = (float.decimate > 1).then(|| wire::Decimation {
         factor: float.decimate as u16,
@@ -32,5 +32,19 @@ pub(super) fn extension(payload: &mut Payload, model: &QuantizedVae) -> Extensio
             .map(|shares| payload.push(bytemuck::cast_slice(shares), 4).offset),
         floor: spectrum.floor(),
     });
-    Extension { decimation, spectrum }
+    let extras = &model.extras;
+    let latent_gaussian = extras.latent_gaussian.as_ref().map(|normal| wire::LatentGaussian {
+        mean: payload.push(bytemuck::cast_slice(&normal.mean), 4).offset,
+        full: normal.full,
+        weights: payload.push(bytemuck::cast_slice(&normal.weights), 4).offset,
+        shifts: payload.push(&normal.shifts, 1).offset,
+    });
+    Sections { decimation, spectrum, latent_gaussian, sampling: extras.sampling }
+}
+
+/// Whether a reader of version 1 understands the blob.
+pub(super) fn is_version_1(score: ScoreKind, sections: &Sections) -> bool {
+    use ScoreKind::{BernoulliNll, GaussianNll, KlDivergence, NegativeElbo, ReconstructionError};
+    let known = [BernoulliNll, GaussianNll, KlDivergence, NegativeElbo, ReconstructionError];
+    *sections == Sections::default() && known.contains(&score)
 }

@@ -1,0 +1,61 @@
+//! The gate's part that concerns likelihood and score.
+
+use super::Model;
+use super::error::ModelError;
+use super::layer::array;
+use super::wire::Likelihood;
+use crate::score::ScoreKind;
+use crate::score::mahalanobis::LatentGaussian;
+
+/// Greatest right shift of a whitened row.
+const MAX_SHIFT: u8 = 47;
+
+/// The Gaussian of the latents, `None` where the blob has none.
+pub(super) fn latent_gaussian<'a>(
+    model: &Model<'a>,
+) -> Result<Option<LatentGaussian<'a>>, ModelError> {
+    let Some(wire) = model.sections.latent_gaussian else { return Ok(None) };
+    let len = model.latent_len();
+    let count = if wire.full { len * (len + 1) / 2 } else { len };
+    Ok(Some(LatentGaussian {
+        mean: array(model.payload, wire.mean, len).ok_or(ModelError::Section)?,
+        weights: array(model.payload, wire.weights, count).ok_or(ModelError::Section)?,
+        shifts: array(model.payload, wire.shifts, len).ok_or(ModelError::Section)?,
+        full: wire.full,
+    }))
+}
+
+/// Every setting of likelihood and score.
+pub(super) fn check(model: &Model<'_>) -> Result<(), ModelError> {
+    let description = &model.description;
+    let kind_fits = match (description.likelihood, description.score) {
+        (Likelihood::Bernoulli, ScoreKind::GaussianNll) => false,
+        (Likelihood::Gaussian { .. }, ScoreKind::BernoulliNll) => false,
+        (Likelihood::Gaussian { .. }, ScoreKind::BernoulliExcess) => false,
+        (_, ScoreKind::KlDivergence) => description.latent.has_logvar,
+        (_, ScoreKind::Mahalanobis) => model.sections.latent_gaussian.is_some(),
+        (_, ScoreKind::ReconstructionProbability) => {
+            description.latent.has_logvar && model.sections.sampling.is_some()
+        }
+        _ => true,
+    };
+    let likelihood_fits = match description.likelihood {
+        // The features must be u8 pixels: q + 128 = 255 x.
+        Likelihood::Bernoulli => description.frontend.zero_point == -128,
+        Likelihood::Gaussian { precision, factor, .. } => {
+            array::<u16>(model.payload, precision, model.input_len()).ok_or(ModelError::Section)?;
+            factor.is_valid()
+        }
+    };
+    let samples = model.sections.sampling.is_none_or(|sampling| sampling.samples > 0);
+    if let Some(normal) = latent_gaussian(model)?
+        && normal.shifts.iter().any(|&shift| shift > MAX_SHIFT)
+    {
+        return Err(ModelError::Score);
+    }
+    if kind_fits && samples && likelihood_fits && description.mean_square.is_valid() {
+        Ok(())
+    } else {
+        Err(ModelError::Score)
+    }
+}
