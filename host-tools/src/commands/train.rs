@@ -7,7 +7,9 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use picovae::graph::{Activation, Frontend, LikelihoodKind, Provenance, ScoreKind, TOOL};
 use picovae::import::write_safetensors;
-use picovae::train::{Architecture, FitConfig, Normalize, Sigma, TrainConfig, TrainReport, train};
+use picovae::train::{
+    Architecture, Convolution, FitConfig, Image, Normalize, Sigma, TrainConfig, TrainReport, train,
+};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +19,10 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   picovae train train-images-idx3-ubyte.gz -o mnist.safetensors --epochs 20
+  picovae train train-images-idx3-ubyte.gz -o cvae.safetensors --image 28x28 \\
+      --conv 32x3s2,64x3s2 --decoder-conv 64x3s2,32x3s2,1x3 --latent 2 --epochs 10
+  picovae train fan.npy -o fan-conv.safetensors --likelihood gaussian --remove-mean \\
+      --conv 16x5s2,32x5s2 --hidden 32 --latent 8
   picovae train fan.npy -o fan.safetensors --likelihood gaussian --remove-mean \\
       --normalize global --hidden 64 --latent 8
   picovae train clips.npy -o car.safetensors --likelihood gaussian --spectrum 1024 --frame-hop 512 \\
@@ -52,10 +58,23 @@ pub struct TrainArgs {
     /// unit255 for bernoulli, per-channel for gaussian].
     #[arg(long)]
     normalize: Option<Normalize>,
-    /// Widths of the encoder's hidden layers.
-    #[arg(long, value_delimiter = ',', default_value = "512,256", value_name = "N,…")]
-    hidden: Vec<usize>,
-    /// Widths of the decoder's hidden layers [default: the encoder's, mirrored].
+    /// The encoder's convolutions, CHANNELSxKERNELsSTRIDE, over the frames of a
+    /// window with "same" padding; the decoder mirrors them.
+    #[arg(long, value_delimiter = ',', value_name = "CxKsS,…")]
+    conv: Vec<Convolution>,
+    /// The decoder's transposed convolutions, latent side first; the last one
+    /// writes the channels of a frame or pixel [default: --conv, mirrored].
+    #[arg(long, value_delimiter = ',', value_name = "CxKsS,…", requires = "conv")]
+    decoder_conv: Option<Vec<Convolution>>,
+    /// Convolve features as an image of this size, kernel 3 as 3x3.
+    #[arg(long, value_name = "ROWSxCOLUMNS", requires = "conv")]
+    image: Option<Image>,
+    /// Widths of the encoder's fully connected hidden layers [default: 512,256;
+    /// none with --conv].
+    #[arg(long, value_delimiter = ',', value_name = "N,…")]
+    hidden: Option<Vec<usize>>,
+    /// Widths of the decoder's fully connected hidden layers [default: the
+    /// encoder's, mirrored].
     #[arg(long, value_delimiter = ',', value_name = "N,…")]
     decoder_hidden: Option<Vec<usize>>,
     /// Dimensions of the latent.
@@ -224,14 +243,21 @@ impl TrainArgs {
         let stem = || {
             self.out.file_stem().map_or("model".to_string(), |stem| stem.to_string_lossy().into())
         };
+        let hidden = self
+            .hidden
+            .clone()
+            .unwrap_or_else(|| if self.conv.is_empty() { vec![512, 256] } else { Vec::new() });
         TrainConfig {
             architecture: Architecture {
                 name: self.name.clone().unwrap_or_else(stem),
-                hidden: self.hidden.clone(),
+                convolutions: self.conv.clone(),
+                decoder_convolutions: self.decoder_conv.clone(),
+                image: self.image,
+                hidden: hidden.clone(),
                 decoder_hidden: self
                     .decoder_hidden
                     .clone()
-                    .unwrap_or_else(|| self.hidden.iter().rev().copied().collect()),
+                    .unwrap_or_else(|| hidden.iter().rev().copied().collect()),
                 latent: self.latent,
                 activation: self.activation,
                 likelihood: self.likelihood,

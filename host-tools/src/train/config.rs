@@ -1,6 +1,6 @@
 //! What can be chosen about a network and its training.
 
-use super::{Normalize, TrainError};
+use super::{Convolution, Image, Normalize, TrainError};
 use crate::graph::{Activation, LikelihoodKind, ScoreKind};
 use serde::Serialize;
 
@@ -15,14 +15,22 @@ pub struct TrainConfig {
     pub fit: FitConfig,
 }
 
-/// Shape of a fully connected VAE.
+/// Shape of a VAE: convolutions, fully connected layers, the latent, and back.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Architecture {
     /// Name of the model.
     pub name: String,
-    /// Widths of the encoder's hidden layers, input side first.
+    /// The encoder's convolutions, input side first; may be empty.
+    pub convolutions: Vec<Convolution>,
+    /// The decoder's transposed convolutions, latent side first; `None` mirrors
+    /// the encoder's. The last one writes as many channels as the features have.
+    pub decoder_convolutions: Option<Vec<Convolution>>,
+    /// Convolve the features as an image instead of a signal.
+    pub image: Option<Image>,
+    /// Widths of the encoder's fully connected hidden layers, input side first.
     pub hidden: Vec<usize>,
-    /// Widths of the decoder's hidden layers, latent side first.
+    /// Widths of the decoder's fully connected hidden layers, latent side first
+    /// (before the one that feeds the transposed convolutions).
     pub decoder_hidden: Vec<usize>,
     /// Dimensions of the latent.
     pub latent: usize,
@@ -166,6 +174,22 @@ impl Architecture {
     /// # Errors
     /// [`TrainError::Setting`].
     pub fn validate(&self) -> Result<(), TrainError> {
+        let convolutions =
+            self.convolutions.iter().chain(self.decoder_convolutions.iter().flatten());
+        if convolutions.clone().any(|c| c.channels == 0 || c.kernel == 0 || c.stride == 0) {
+            return Err(TrainError::Setting {
+                setting: "a convolution's channels, kernel or stride",
+                value: "0".into(),
+                must: "at least 1",
+            });
+        }
+        if convolutions.clone().any(|c| c.kernel > 255 || c.stride > 255) {
+            return Err(TrainError::Setting {
+                setting: "a convolution's kernel or stride",
+                value: "more".into(),
+                must: "at most 255",
+            });
+        }
         let widths = self.hidden.iter().chain(&self.decoder_hidden);
         if widths.chain([&self.latent]).any(|width| *width == 0) {
             return Err(TrainError::Setting {

@@ -1,6 +1,7 @@
 //! What can go wrong while training.
 
-use crate::graph::GraphError;
+use super::{Convolution, Image};
+use crate::graph::{GraphError, Shape};
 
 /// Why no model came out of the training.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -25,6 +26,43 @@ pub enum TrainError {
         value: String,
         /// What it must be.
         must: &'static str,
+    },
+    /// A stride or kernel longer than what it moves over.
+    #[error(
+        "convolution {convolution}: its {what} of {size} is longer than the {shape} it moves over"
+    )]
+    #[diagnostic(help("use fewer or smaller strides, or a longer window"))]
+    Convolution {
+        /// The convolution as asked for.
+        convolution: Convolution,
+        /// Its input (its output, of a transposed one).
+        shape: Shape,
+        /// `stride` or `kernel`.
+        what: &'static str,
+        /// How long that is.
+        size: usize,
+    },
+    /// A decoder that does not end in the features.
+    #[error(
+        "the decoder's last convolution {convolution} writes {found} channels, the features have {expected}"
+    )]
+    #[diagnostic(help("end --decoder-conv with as many channels as a frame or pixel has"))]
+    DecoderChannels {
+        /// The convolution as asked for.
+        convolution: Convolution,
+        /// Channels it writes.
+        found: usize,
+        /// Channels of the features.
+        expected: usize,
+    },
+    /// Features that are no image of the size asked for.
+    #[error("{features} features are no image of {image} pixels")]
+    #[diagnostic(help("rows times columns times channels must give the features of a window"))]
+    Image {
+        /// The size asked for.
+        image: Image,
+        /// Features a window.
+        features: usize,
     },
     /// Features a Bernoulli likelihood cannot describe.
     #[error("a Bernoulli likelihood needs features in [0, 1], these go from {min} to {max}")]

@@ -6,6 +6,7 @@
 //! one ChaCha seed, so that the same command gives the same weights.
 
 mod config;
+mod convolution;
 mod error;
 mod features;
 mod fit;
@@ -16,6 +17,7 @@ mod precision;
 mod split;
 
 pub use config::{Architecture, FitConfig, Sigma, TrainConfig};
+pub use convolution::{Convolution, Image};
 pub use error::TrainError;
 pub use fit::{EpochRecord, TrainReport, fit};
 pub use init::random_vae;
@@ -35,7 +37,8 @@ use rand_chacha::ChaCha8Rng;
 /// the precision of its residuals.
 ///
 /// # Errors
-/// [`TrainError`]: no windows, a setting out of range, features outside [0, 1]
+/// [`TrainError`]: no windows, a setting out of range, convolutions that do
+/// not fit their input, features outside [0, 1]
 /// under a Bernoulli likelihood, divergence.
 pub fn train(
     data: &WindowSet<'_>,
@@ -47,7 +50,7 @@ pub fn train(
     config.architecture.validate()?;
     let frontend = fit_frontend(data, frontend, config.normalize)?;
     let mut rng = stream(config.fit.seed, Stream::Init);
-    let start = random_vae(frontend, &config.architecture, &mut rng);
+    let start = random_vae(frontend, &config.architecture, &mut rng)?;
     let (mut vae, report) = fit(&start, data, &config.fit, progress)?;
     if matches!(vae.likelihood, Likelihood::Gaussian { .. }) {
         vae.likelihood = Likelihood::Gaussian { precision: Some(residual_precision(&vae, data)) };

@@ -20,6 +20,9 @@ fn config(likelihood: LikelihoodKind) -> TrainConfig {
     TrainConfig {
         architecture: Architecture {
             name: "sines".into(),
+            convolutions: Vec::new(),
+            decoder_convolutions: None,
+            image: None,
             hidden: vec![24],
             decoder_hidden: vec![24],
             latent: 3,
@@ -96,4 +99,79 @@ fn settings_are_checked() {
     config.fit.learning_rate = 0.1;
     config.architecture.latent = 0;
     assert!(run(&config).is_err());
+}
+
+#[test]
+fn convolutions_learn_and_repeat() {
+    let mut config = config(LikelihoodKind::Gaussian);
+    config.architecture.convolutions = vec!["6x5s2".parse().unwrap(), "8x3s2".parse().unwrap()];
+    config.architecture.hidden = Vec::new();
+    config.architecture.decoder_hidden = vec![7];
+    let (vae, report) = run(&config).unwrap();
+    let names: Vec<_> = vae.layers().map(|l| (l.name.as_str(), l.op.name())).collect();
+    assert_eq!(
+        names,
+        [
+            ("encoder.0", "convolution"),
+            ("encoder.2", "convolution"),
+            ("mu", "fully_connected"),
+            ("logvar", "fully_connected"),
+            ("decoder.0", "fully_connected"),
+            ("decoder.2", "fully_connected"),
+            ("decoder.5", "transposed_convolution"),
+            ("decoder.7", "transposed_convolution"),
+        ]
+    );
+    assert_eq!(vae.decoder[1].output_len(), 4 * 8);
+    let first = report.history[0].validation_loss.unwrap();
+    let best = report.validation_loss.unwrap();
+    assert!(best < first - 3.0, "{first} to {best}");
+    assert_eq!(run(&config).unwrap().0, vae);
+}
+
+#[test]
+fn an_image_is_convolved_along_both_axes() {
+    let mut config = config(LikelihoodKind::Bernoulli);
+    config.normalize = Normalize::Unit255;
+    config.fit.epochs = 1;
+    let architecture = &mut config.architecture;
+    architecture.image = Some("4x4".parse().unwrap());
+    architecture.convolutions = vec!["4x3s2".parse().unwrap()];
+    architecture.decoder_convolutions =
+        Some(vec!["5x3s2".parse().unwrap(), "1x3".parse().unwrap()]);
+    let (vae, _) = run(&config).unwrap();
+    let shapes: Vec<_> = vae.decoder.iter().map(|layer| layer.op.output().to_string()).collect();
+    assert_eq!(shapes, ["24", "16", "4x4x5", "4x4x1"]);
+}
+
+#[test]
+fn convolutions_that_do_not_fit_are_named() {
+    let error = |change: &dyn Fn(&mut Architecture)| {
+        let mut config = config(LikelihoodKind::Gaussian);
+        change(&mut config.architecture);
+        run(&config).unwrap_err().to_string()
+    };
+    let conv = |text: &str| text.split(',').map(|c| c.parse().unwrap()).collect::<Vec<_>>();
+    assert_eq!(
+        error(&|a| a.convolutions = conv("4x5s4,4x3s5")),
+        "convolution 4x3s5: its stride of 5 is longer than the 4x4 it moves over"
+    );
+    assert_eq!(
+        error(&|a| a.convolutions = conv("4x17")),
+        "convolution 4x17: its kernel of 17 is longer than the 16x1 it moves over"
+    );
+    assert_eq!(
+        error(&|a| {
+            a.convolutions = conv("4x3");
+            a.decoder_convolutions = Some(conv("4x3,2x3"));
+        }),
+        "the decoder's last convolution 2x3 writes 2 channels, the features have 1"
+    );
+    assert_eq!(
+        error(&|a| {
+            a.convolutions = conv("4x3");
+            a.image = Some(Image { rows: 3, columns: 5 });
+        }),
+        "16 features are no image of 3x5 pixels"
+    );
 }

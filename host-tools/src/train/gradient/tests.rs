@@ -11,6 +11,9 @@ use rand::RngExt;
 fn model(likelihood: LikelihoodKind) -> Vae {
     let shape = Architecture {
         name: "test".into(),
+        convolutions: Vec::new(),
+        decoder_convolutions: None,
+        image: None,
         hidden: vec![7],
         decoder_hidden: vec![6],
         latent: 3,
@@ -19,7 +22,7 @@ fn model(likelihood: LikelihoodKind) -> Vae {
         score: ScoreKind::NegativeElbo,
     };
     let mut rng = stream(11, Stream::Init);
-    let mut vae = random_vae(Frontend::identity(8, 8, 1), &shape, &mut rng);
+    let mut vae = random_vae(Frontend::identity(8, 8, 1), &shape, &mut rng).unwrap();
     // A convolution in front, a transposed one behind.
     let geometry = Geometry::convolution(Shape::new(8, 1, 1), 2, [3, 1], [2, 1], [(1, 1), (0, 0)]);
     let mut kernel = |out: usize, input: usize| {
