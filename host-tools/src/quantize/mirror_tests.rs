@@ -40,6 +40,9 @@ fn model(activation: Activation, likelihood: LikelihoodKind, hidden: usize, seed
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let shape = Architecture {
         name: "mirror".into(),
+        convolutions: Vec::new(),
+        decoder_convolutions: None,
+        image: None,
         hidden: vec![hidden],
         decoder_hidden: vec![hidden],
         latent: 4,
@@ -50,7 +53,7 @@ fn model(activation: Activation, likelihood: LikelihoodKind, hidden: usize, seed
     // An untrained logvar must stay small, or its exponential leaves every grid.
     let scale = if likelihood == LikelihoodKind::Bernoulli { 1.0 } else { 50.0 };
     let frontend = Frontend { scale: vec![scale], ..Frontend::identity(24, 24, 1) };
-    let mut vae = random_vae(frontend, &shape, &mut rng);
+    let mut vae = random_vae(frontend, &shape, &mut rng).unwrap();
     let geometry = Geometry::convolution(Shape::new(24, 1, 1), 2, [3, 1], [2, 1], [(1, 1), (0, 0)]);
     let back = Geometry::transposed(Shape::new(12, 1, 2), 1, [4, 1], [2, 1], [(1, 1), (0, 0)]);
     let pool = Geometry::convolution(geometry.output, 2, [2, 1], [1, 1], [(1, 0), (0, 0)]);
