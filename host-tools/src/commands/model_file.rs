@@ -1,4 +1,4 @@
-//! A model given on the command line: float weights (`.safetensors`, `.pt`) or a `.pvae` blob.
+//! A model given on the command line: float weights (`.safetensors`, `.pt`, `.keras`, `.h5`) or a `.pvae` blob.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,8 @@ use miette::IntoDiagnostic;
 use picovae::emit::Blob;
 use picovae::graph::{Activation, Frontend, LikelihoodKind, ScoreKind, Vae};
 use picovae::import::{
-    ForeignOptions, ImportError, is_own, is_torch, parse_safetensors, parse_torch,
+    ForeignOptions, ImportError, is_keras, is_own, is_torch, parse_keras, parse_safetensors,
+    parse_torch,
 };
 use picovae::recording::{Recording, WindowSet};
 use picovae::train::input_lsb;
@@ -170,6 +171,9 @@ pub fn open_float(path: &Path, foreign: &ForeignArgs) -> miette::Result<(Vae, bo
         .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })?;
     if is_torch(&bytes) {
         return Ok((parse_torch(path, &bytes, &foreign.options())?, true));
+    }
+    if is_keras(&bytes) {
+        return Ok((parse_keras(path, &bytes, &foreign.options())?, true));
     }
     let vae = parse_safetensors(path, &bytes, &foreign.options())?;
     Ok((vae, !is_own(&bytes)))
