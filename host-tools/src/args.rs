@@ -33,6 +33,8 @@ pub enum Command {
     Generate(commands::generate::GenerateArgs),
     /// Show a model's layers, sizes and needs.
     Inspect(commands::inspect::InspectArgs),
+    /// Remove whole neurons and channels, the least important first.
+    Prune(commands::prune::PruneArgs),
     /// Quantize float weights to a calibrated blob.
     Quantize(commands::quantize::QuantizeArgs),
     /// Score recordings exactly as a board would.

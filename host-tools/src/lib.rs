@@ -12,12 +12,14 @@
 //! | [`emit`] | int8 to blob |
 //! | [`simulate`] | the blob on the host, through `picovae-core` |
 //! | [`evaluate`] | figures of a model, float or int8, on labelled recordings |
+//! | [`compress`] | passes that make a model smaller |
 //! | [`diff`] | two models on the same windows, layer by layer |
 //! | [`metrics`] | ROC AUC, average precision, F1, false alarms |
 //!
 //! The command line lives in the binary of the same name: it parses, calls
 //! this library and prints.
 
+pub mod compress;
 pub mod diff;
 pub mod emit;
 pub mod evaluate;

@@ -7,6 +7,7 @@ pub mod generate;
 pub mod inspect;
 mod model_file;
 mod progress;
+pub mod prune;
 pub mod quantize;
 pub mod simulate;
 pub mod synth;
@@ -23,6 +24,7 @@ pub fn run(command: Command, printer: &mut Printer) -> miette::Result<ExitCode> 
         Command::Eval(args) => eval::run(args, printer),
         Command::Generate(args) => generate::run(args, printer),
         Command::Inspect(args) => inspect::run(args, printer),
+        Command::Prune(args) => prune::run(args, printer),
         Command::Quantize(args) => quantize::run(args, printer),
         Command::Simulate(args) => simulate::run(args, printer),
         Command::Synth(args) => synth::run(args, printer),

@@ -156,7 +156,7 @@ impl Op {
     }
 
     /// Weights in row-major order whatever the memory layout was.
-    fn standardize(&mut self) {
+    pub(crate) fn standardize(&mut self) {
         fn own<D: ndarray::Dimension>(weight: &mut ndarray::Array<f32, D>) {
             if !weight.is_standard_layout() {
                 *weight = weight.as_standard_layout().into_owned();

@@ -24,6 +24,8 @@ pub use init::random_vae;
 pub use normalize::{Normalize, fit_frontend, input_lsb};
 pub use precision::residual_precision;
 
+pub(crate) use gradient::{Batch as GradientBatch, Float, LossConfig, gradients};
+
 use crate::graph::{Frontend, Likelihood, Vae};
 use crate::recording::WindowSet;
 use indicatif::ProgressBar;
@@ -62,7 +64,7 @@ pub fn train(
 /// What each stream of random numbers is for. Separate streams: turning one
 /// option on does not change the draws of another.
 #[derive(Debug, Clone, Copy)]
-enum Stream {
+pub(crate) enum Stream {
     Split = 1,
     Init = 2,
     Shuffle = 3,
@@ -71,7 +73,7 @@ enum Stream {
     Validation = 6,
 }
 
-fn stream(seed: u64, purpose: Stream) -> ChaCha8Rng {
+pub(crate) fn stream(seed: u64, purpose: Stream) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(purpose as u64);
     rng

@@ -1,0 +1,15 @@
+//! Passes that make a trained model smaller.
+//!
+//! | pass | what it does |
+//! |---|---|
+//! | [`prune`] | removes whole neurons and channels, the least important first, and fine-tunes |
+//!
+//! Quantization is a pass of its own ([`quantize`](crate::quantize)).
+
+mod importance;
+mod prune;
+mod remove;
+
+pub use importance::{Criterion, importance};
+pub use prune::{PruneConfig, PruneError, PruneReport, PruneRound, prune};
+pub use remove::{Unit, remove, units};
