@@ -23,7 +23,7 @@ fn data(name: &str) -> Option<PathBuf> {
 }
 
 #[test]
-fn ad01_gives_tensorflows_numbers() {
+fn ad01_gives_kerass_numbers() {
     let Some(path) = data("ad01.h5") else { return };
     let bytes = std::fs::read(&path).unwrap();
     let vae = parse_keras(&path, &bytes, &ForeignOptions::default()).unwrap();
