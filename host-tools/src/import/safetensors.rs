@@ -5,6 +5,7 @@
 //! key `picovae`, a JSON text with everything else: format version, name,
 //! front-end, layers with their activations, likelihood, score, provenance.
 
+use super::assemble::Assembled;
 use super::named_tensor::{Elements, FloatType, NamedTensor};
 use super::state_dict::{self, ForeignOptions};
 use super::tensors::{PRECISION, Tensors};
@@ -73,6 +74,18 @@ pub fn parse_safetensors(
     bytes: &[u8],
     options: &ForeignOptions,
 ) -> Result<Vae, ImportError> {
+    parse(path, bytes, options).map(|assembled| assembled.vae)
+}
+
+/// [`parse_safetensors`], with what its user should know.
+///
+/// # Errors
+/// As [`parse_safetensors`].
+pub(super) fn parse(
+    path: &Path,
+    bytes: &[u8],
+    options: &ForeignOptions,
+) -> Result<Assembled, ImportError> {
     let container = |e: safetensors::SafeTensorError| ImportError::Container {
         path: path.to_path_buf(),
         format: "safetensors",

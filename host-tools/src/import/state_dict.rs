@@ -15,6 +15,7 @@
 //! - `fc1`, `fc2`, … with named heads, where the widths tell which layers come
 //!   before the heads.
 
+use super::assemble::Assembled;
 use super::layout::{self, Parts};
 use super::named_tensor::NamedTensor;
 use super::tensors::Tensors;
@@ -74,7 +75,7 @@ pub(super) fn import(
     bytes: &[u8],
     list: &[NamedTensor<'_>],
     options: &ForeignOptions,
-) -> Result<Vae, ImportError> {
+) -> Result<Assembled, ImportError> {
     let file_name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
     let mut tensors = Tensors::read(list, &common_prefix(list), false);
     let vae = assemble(&mut tensors, options, &file_name).map(|mut vae| {
@@ -85,13 +86,17 @@ pub(super) fn import(
 }
 
 /// The model that was assembled, checked; or everything that is wrong.
-pub(super) fn finish(path: &Path, tensors: Tensors, vae: Option<Vae>) -> Result<Vae, ImportError> {
+pub(super) fn finish(
+    path: &Path,
+    tensors: Tensors,
+    vae: Option<Vae>,
+) -> Result<Assembled, ImportError> {
     let Some(mut vae) = vae.filter(|_| tensors.problems.is_empty()) else {
         return Err(ImportError::Problems { path: path.to_path_buf(), problems: tensors.problems });
     };
     strip_sigmoid(&mut vae);
     vae.validate().map_err(|source| ImportError::Graph { path: path.to_path_buf(), source })?;
-    Ok(vae)
+    Ok(Assembled { vae, notes: tensors.notes })
 }
 
 /// Assembles a model; on failure `tensors.problems` says everything that is

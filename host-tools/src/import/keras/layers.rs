@@ -88,9 +88,7 @@ impl Reader {
     }
 
     fn shape(&self, x: Value) -> Result<Vec<usize>, Refused> {
-        // Behind a problem, which was reported: this one is not.
-        let behind = || Refused::new("reads a layer that is not read", "see the layer before it");
-        self.network.shape(x).map(<[usize]>::to_vec).ok_or_else(behind)
+        self.network.shape(x).map(<[usize]>::to_vec).ok_or_else(Refused::behind)
     }
 
     fn dense(&mut self, layer: Layer<'_>, x: Value, place: &Place) -> Result<Value, Refused> {

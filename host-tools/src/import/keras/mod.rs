@@ -39,11 +39,17 @@ const WEIGHTS: &str = "model.weights.h5";
 struct Refused {
     reason: String,
     remedy: String,
+    /// What it reads was refused: nothing more need be said.
+    behind: bool,
 }
 
 impl Refused {
     fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { reason: reason.into(), remedy: remedy.into() }
+        Self { reason: reason.into(), remedy: remedy.into(), behind: false }
+    }
+
+    fn behind() -> Self {
+        Self { behind: true, ..Self::new("reads a layer that is not read", "see that layer") }
     }
 }
 

@@ -187,7 +187,9 @@ impl Reader {
         }
         match self.layer(layer, inputs, place) {
             Ok(value) => vec![value],
-            Err(Refused { reason, remedy }) => {
+            // Of no shape, like what it reads.
+            Err(Refused { behind: true, .. }) => vec![self.add(layer, Kind::Identity, inputs)],
+            Err(Refused { reason, remedy, .. }) => {
                 vec![self.add(layer, Kind::unsupported(reason, remedy), inputs)]
             }
         }

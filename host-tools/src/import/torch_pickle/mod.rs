@@ -15,6 +15,7 @@ mod storage;
 mod value;
 
 use super::archive::{self, Archive};
+use super::assemble::Assembled;
 use super::named_tensor::NamedTensor;
 use super::state_dict::{self, ForeignOptions};
 use super::{ImportError, Problem};
@@ -66,6 +67,18 @@ pub fn parse_torch(
     bytes: &[u8],
     options: &ForeignOptions,
 ) -> Result<Vae, ImportError> {
+    parse(path, bytes, options).map(|assembled| assembled.vae)
+}
+
+/// [`parse_torch`], with what its user should know.
+///
+/// # Errors
+/// As [`parse_torch`].
+pub(super) fn parse(
+    path: &Path,
+    bytes: &[u8],
+    options: &ForeignOptions,
+) -> Result<Assembled, ImportError> {
     let refused = |refusal: Refusal| ImportError::Container {
         path: path.to_path_buf(),
         format: "PyTorch",
@@ -78,7 +91,7 @@ pub fn parse_torch(
         zipped(bytes, |list| state_dict::import(path, bytes, list, options))
     };
     match result.map_err(refused)? {
-        Ok(vae) => vae,
+        Ok(assembled) => assembled,
         Err(problems) => Err(ImportError::Problems { path: path.to_path_buf(), problems }),
     }
 }

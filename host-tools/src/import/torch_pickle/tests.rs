@@ -65,6 +65,19 @@ fn every_way_to_save_gives_pytorchs_numbers() {
 }
 
 #[test]
+fn what_is_taken_for_granted_is_told() {
+    let notes = parse(Path::new("vae.pt"), &fixture("vae.pt"), &options()).unwrap().notes;
+    let folded = [("encoder.1", "encoder.0"), ("encoder.5", "encoder.6")];
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    for (note, (norm, linear)) in notes.iter().zip(folded) {
+        assert!(
+            note.contains(norm) && note.contains(linear) && note.contains("eps 1e-5"),
+            "{note}"
+        );
+    }
+}
+
+#[test]
 fn all_containers_hold_the_same_model() {
     let expected =
         parse_safetensors(Path::new("vae.safetensors"), &fixture("vae.safetensors"), &options())
