@@ -39,5 +39,5 @@ pub mod vae;
 pub use arena::Arena;
 pub use model::{Model, ModelError};
 pub use score::{Score, ScoreKind};
-pub use stream::{Detector, Verdict};
+pub use stream::{Detector, Event, Health, State, Verdict};
 pub use vae::{Vae, VaeError};

@@ -2,6 +2,7 @@
 
 use super::Model;
 use super::blocks::is_four_bit;
+use super::check_decision;
 use super::check_frontend;
 use super::check_score;
 use super::error::ModelError;
@@ -31,6 +32,7 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, ModelError> {
     check_frontend::check(&model)?;
     model.features = model.frontend().feature_len();
     check_score::check(&model)?;
+    check_decision::check(&model)?;
     model.plan = check_layers(&model)?;
     if model.plan.len != model.description.arena_len as usize {
         return Err(ModelError::ArenaLength {

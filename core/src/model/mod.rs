@@ -2,6 +2,7 @@
 
 pub mod blocks;
 mod check;
+mod check_decision;
 mod check_frontend;
 mod check_score;
 mod error;
@@ -26,6 +27,7 @@ use crate::fixed::Rounding;
 use crate::frontend::Frontend;
 use crate::score::mahalanobis::LatentGaussian;
 use crate::score::{Score, ScoreKind};
+use crate::stream::{Decision, HealthChecks};
 use wire::sections::Sections;
 use wire::{Calibration, Description, LayerRecord, Likelihood, Provenance};
 
@@ -192,6 +194,16 @@ impl<'a> Model<'a> {
             }
             Likelihood::Bernoulli => &[],
         }
+    }
+
+    /// From scores to an alarm.
+    pub fn decision(&self) -> Decision {
+        check_decision::decision(self)
+    }
+
+    /// What a detector watches of the sensor.
+    pub fn health_checks(&self) -> HealthChecks<'a> {
+        check_decision::health_checks(self).unwrap_or_default()
     }
 
     /// How the latents of normal windows lie, where the blob says.

@@ -1,5 +1,6 @@
 //! Anomaly scores: integers in a stated Q format, greater is more anomalous.
 
+pub mod attribution;
 pub mod kl_divergence;
 pub mod likelihood;
 pub mod mahalanobis;

@@ -1,7 +1,9 @@
 //! A ring of frames, a window every hop, a verdict at every window's end.
 
 use crate::model::Model;
+use crate::score::attribution::Attribution;
 use crate::score::{Score, ScoreKind};
+use crate::stream::{Event, Health, HealthChecks, Judge, State};
 use crate::trace::{NoTrace, Trace};
 use crate::vae::{Vae, VaeError};
 
@@ -17,12 +19,19 @@ pub struct Verdict {
     pub kind: ScoreKind,
     /// The threshold, in the same format.
     pub threshold: Option<Score>,
+    /// What the decision makes of it.
+    pub state: State,
+    /// What changed with this window.
+    pub event: Option<Event>,
 }
 
 impl Verdict {
-    /// Whether the score reaches the threshold; never without one.
+    /// Whether this window alone is an anomaly: its score reaches the threshold (never
+    /// without one) and its samples can be trusted. Votes and hold-off are in
+    /// [`state`](Self::state).
     pub fn is_anomaly(&self) -> bool {
-        self.threshold.is_some_and(|threshold| self.score >= threshold)
+        let reached = self.threshold.is_some_and(|threshold| self.score >= threshold);
+        reached && !matches!(self.state, State::Unhealthy(_))
     }
 }
 
@@ -40,6 +49,9 @@ pub struct Detector<'m, 'a> {
     wait: usize,
     windows: u32,
     threshold: Option<Score>,
+    checks: HealthChecks<'a>,
+    judge: Judge,
+    health: Health,
 }
 
 impl<'m, 'a> Detector<'m, 'a> {
@@ -61,6 +73,9 @@ impl<'m, 'a> Detector<'m, 'a> {
             wait: model.frontend().window_len,
             windows: 0,
             threshold: model.threshold(),
+            checks: model.health_checks(),
+            judge: Judge::new(model.decision()),
+            health: Health::Good,
         })
     }
 
@@ -72,6 +87,22 @@ impl<'m, 'a> Detector<'m, 'a> {
     /// Another threshold than the model's, in the score's Q format; `None` never alarms.
     pub fn set_threshold(&mut self, threshold: Option<Score>) {
         self.threshold = threshold;
+    }
+
+    /// Tells that frames are missing: the next verdict comes with a whole new window.
+    pub fn gap(&mut self) {
+        self.wait = self.vae.model().frontend().window_len;
+        self.health = Health::Missing;
+    }
+
+    /// The sensor's health as of the last verdict or gap.
+    pub fn health(&self) -> Health {
+        self.health
+    }
+
+    /// Which channel or band carried the last window's error.
+    pub fn attribution(&self) -> Attribution {
+        self.vae.attribution()
     }
 
     /// Takes one frame, `[channels]`; gives a verdict if it ends a window.
@@ -96,10 +127,12 @@ impl<'m, 'a> Detector<'m, 'a> {
         self.wait = frontend.hop;
         let (newer, older) = self.ring.split_at_checked(self.head)?;
         self.vae.load_ring(older, newer).ok()?;
+        self.health = self.checks.examine(older, newer, frontend.channels);
         let score = self.vae.score_loaded(trace);
+        let (state, event) = self.judge.judge(score, self.threshold, self.health);
         let window = self.windows;
         self.windows = self.windows.wrapping_add(1);
         let kind = self.vae.model().score_kind();
-        Some(Verdict { window, score, kind, threshold: self.threshold })
+        Some(Verdict { window, score, kind, threshold: self.threshold, state, event })
     }
 }

@@ -10,6 +10,7 @@ use crate::fixed::requantize::{saturate_i16, saturate_i32};
 use crate::model::Model;
 use crate::model::wire::Likelihood;
 use crate::model::wire::sections::Sampling;
+use crate::score::attribution::{Attribution, attribute};
 use crate::score::kl_divergence::{kl_divergence, shift_to_q16};
 use crate::score::likelihood::{bernoulli_entropy, bernoulli_nll, gaussian_nll};
 use crate::score::reconstruction_error::{GRID_FRAC_BITS, sum_of_squares};
@@ -287,6 +288,14 @@ impl<'m, 'a> Vae<'m, 'a> {
         }
         self.decode();
         Score(sum.checked_div(sampling.samples.into()).unwrap_or(0))
+    }
+
+    /// Which channel or band carried the last decoded window's error.
+    pub fn attribution(&self) -> Attribution {
+        let frontend = self.model.frontend();
+        let (groups, channels) = (frontend.groups(), frontend.channels);
+        let reconstruction = || self.reconstruction();
+        attribute(self.features(), reconstruction, self.model.precision(), groups, channels)
     }
 
     /// The score the model was calibrated for, of the last decoded window.

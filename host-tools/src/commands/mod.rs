@@ -1,5 +1,6 @@
 //! The verbs: each parses its arguments, calls the library and prints.
 
+pub mod decision;
 pub mod diff;
 pub mod eval;
 pub mod front_end;

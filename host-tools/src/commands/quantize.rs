@@ -12,6 +12,7 @@ use picovae::simulate::{Assembled, DetectorOptions, assemble, real_score, score_
 use picovae_core::fixed::Rounding;
 use serde::Serialize;
 
+use super::decision::DecisionArgs;
 use super::model_file::{ForeignArgs, RecordingArgs, open_float};
 use crate::args::{file_name, window_set};
 use crate::printer::{Listing, Printer};
@@ -63,6 +64,8 @@ pub struct QuantizeArgs {
     /// Fail (exit 1) where the mean score drifts by more than this share.
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     max_drift: f64,
+    #[command(flatten)]
+    decision: DecisionArgs,
     #[command(flatten)]
     foreign: ForeignArgs,
 }
@@ -135,8 +138,11 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
     let features = set.features(&vae.frontend, &indices);
     let ranges = observe(&vae, features.view(), &options)?;
     let quantized = lower(&vae, &ranges, &options)?;
-    let detector =
-        DetectorOptions { target: args.target.clone(), false_alarm_rate: args.false_alarm_rate };
+    let detector = DetectorOptions {
+        target: args.target.clone(),
+        false_alarm_rate: args.false_alarm_rate,
+        decision: args.decision.options()?,
+    };
     let assembled = assemble(quantized, &set, &detector)?;
     let (blob, calibrated) = (&assembled.blob, assembled.calibrated);
     blob.save(&args.out)?;

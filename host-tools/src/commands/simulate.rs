@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use clap::Args;
 use miette::{IntoDiagnostic, WrapErr};
 use picovae::recording::Recording;
-use picovae::simulate::{Simulator, SimulatorArena, frontend_of, plot, real_score};
+use picovae::simulate::{Simulator, SimulatorArena, frontend_of, plot, real_score, stream_events};
 use picovae_core::trace::ActivationHash;
-use picovae_core::{Model, Score};
+use picovae_core::{Event, Model, Score};
 use serde::Serialize;
 
 use super::model_file::open_blob;
@@ -46,6 +46,10 @@ pub struct SimulateArgs {
     /// Write a line a window: window,clip,start_frame,score,raw,alarm.
     #[arg(long, value_name = "FILE.csv")]
     scores: Option<PathBuf>,
+    /// Stream each clip through the detector and write a line a change of state:
+    /// recording,clip,window,start_frame,event,score,channel,band,percent.
+    #[arg(long, value_name = "FILE.csv", conflicts_with = "limit")]
+    events: Option<PathBuf>,
     /// Draw the score over time.
     #[arg(long, value_name = "FILE.png")]
     plot: Option<PathBuf>,
@@ -63,6 +67,7 @@ struct SimulateReport {
     score: &'static str,
     windows: usize,
     alarms: usize,
+    raised: Option<usize>,
     threshold: Option<f64>,
     mean_score: f64,
     min_score: f64,
@@ -146,6 +151,10 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
     }
     progress::warn_saturated(simulator.saturated);
 
+    let mut raised = None;
+    if let Some(path) = &args.events {
+        raised = Some(write_events(path, &model, &recordings, threshold)?);
+    }
     let threshold = threshold.map(|score| real_score(score, model.score_kind()));
     if let Some(path) = &args.scores {
         write_scores(path, &lines)?;
@@ -162,6 +171,7 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
         score: model.score_kind().name(),
         windows: lines.len(),
         alarms: lines.iter().filter(|line| line.alarm).count(),
+        raised,
         threshold,
         mean_score: values.iter().sum::<f64>() / values.len().max(1) as f64,
         min_score: values.iter().copied().reduce(f64::min).unwrap_or(0.0),
@@ -197,6 +207,39 @@ fn create(path: &Path) -> miette::Result<(std::io::BufWriter<std::fs::File>, Str
     let name = path.display().to_string();
     let file = std::fs::File::create(path).into_diagnostic().wrap_err_with(|| name.clone())?;
     Ok((std::io::BufWriter::new(file), name))
+}
+
+/// Streams every clip of every recording and writes the changes of state; how many alarms were raised.
+fn write_events(
+    path: &Path,
+    model: &Model<'_>,
+    recordings: &[Recording],
+    threshold: Option<Score>,
+) -> miette::Result<usize> {
+    let frontend = frontend_of(model);
+    let mut text =
+        String::from("recording,clip,window,start_frame,event,score,channel,band,percent\n");
+    let mut raised = 0;
+    for recording in recordings {
+        let clips = recording.clips(&frontend)?;
+        for event in stream_events(model, &frontend, &clips, threshold).into_diagnostic()? {
+            raised += usize::from(event.event == Event::Raised);
+            let (channel, band, percent) = event.attribution;
+            let score = real_score(event.score, model.score_kind());
+            writeln!(
+                text,
+                "{},{},{},{},{},{score},{channel},{band},{percent}",
+                file_name(&recording.path),
+                event.clip,
+                event.window,
+                event.start,
+                event.name(),
+            )
+            .into_diagnostic()?;
+        }
+    }
+    std::fs::write(path, text).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
+    Ok(raised)
 }
 
 fn write_scores(path: &Path, lines: &[Line]) -> miette::Result<()> {

@@ -39,7 +39,14 @@ pub(super) fn sections(payload: &mut Payload, model: &QuantizedVae) -> Sections 
         weights: payload.push(bytemuck::cast_slice(&normal.weights), 4).offset,
         shifts: payload.push(&normal.shifts, 1).offset,
     });
-    Sections { decimation, spectrum, latent_gaussian, sampling: extras.sampling }
+    let decision = extras.decision.as_ref().map(|decision| wire::Decision {
+        range: decision
+            .range
+            .as_ref()
+            .map(|range| payload.push(bytemuck::cast_slice(range), 4).offset),
+        ..decision.section
+    });
+    Sections { decimation, spectrum, latent_gaussian, sampling: extras.sampling, decision }
 }
 
 /// Whether a reader of version 1 understands the blob.

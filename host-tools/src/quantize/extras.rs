@@ -1,7 +1,7 @@
 //! What a detector has beside its network, in integers; most of it is fitted to
 //! what the core itself says of the calibration windows.
 
-use picovae_core::model::wire::sections::Sampling;
+use picovae_core::model::wire::sections::{Decision, Sampling};
 
 use crate::graph::LatentGaussian;
 
@@ -12,6 +12,17 @@ pub struct Extras {
     pub latent_gaussian: Option<IntLatentGaussian>,
     /// Samples of the reconstruction probability.
     pub sampling: Option<Sampling>,
+    /// From scores to an alarm; the default where absent.
+    pub decision: Option<IntDecision>,
+}
+
+/// A decision and the numbers it points to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntDecision {
+    /// The section; its `range` is set when the blob is written.
+    pub section: Decision,
+    /// Least and greatest sample of each channel, where they are watched.
+    pub range: Option<Vec<[i16; 2]>>,
 }
 
 /// A [`LatentGaussian`] in integers, see `docs/numerics.md`.

@@ -6,7 +6,7 @@ use picovae_core::trace::NoTrace;
 use picovae_core::{Model, VaeError};
 use rayon::prelude::*;
 
-use super::{CalibrateError, Simulator, SimulatorArena, calibrate_set};
+use super::{CalibrateError, DecisionOptions, Simulator, SimulatorArena, calibrate_set};
 use crate::emit::{Blob, BlobError, Calibrated, write};
 use crate::graph::{LatentGaussian, SAMPLES, ScoreKind};
 use crate::quantize::{IntLatentGaussian, QuantizedVae};
@@ -19,6 +19,8 @@ pub struct DetectorOptions {
     pub target: String,
     /// Share of normal windows that may alarm.
     pub false_alarm_rate: f64,
+    /// From scores to an alarm.
+    pub decision: DecisionOptions,
 }
 
 /// A finished detector.
@@ -82,6 +84,13 @@ pub fn assemble(
     }
     let draft = write(&quantized, target, Calibrated::default())?;
     let calibrated = calibrate_set(&draft.model()?, normal, options.false_alarm_rate)?;
+    let frontend = &quantized.frontend.float;
+    let raw = |window: &[f32]| {
+        let channels = frontend.channels;
+        window.iter().enumerate().map(|(at, &x)| frontend.raw(x, at % channels)).collect()
+    };
+    let decision = options.decision.section(&calibrated, normal, frontend.channels, raw);
+    quantized.extras.decision = decision;
     let blob = write(&quantized, target, calibrated)?;
     Ok(Assembled { blob, calibrated, latent_gaussian })
 }

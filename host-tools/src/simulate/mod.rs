@@ -2,11 +2,15 @@
 
 mod assemble;
 mod calibrate;
+mod decide;
+mod events;
 mod grid;
 mod plot;
 
 pub use assemble::{AssembleError, Assembled, DetectorOptions, assemble, latents};
 pub use calibrate::{CalibrateError, calibrate_set};
+pub use decide::DecisionOptions;
+pub use events::{StreamEvent, stream_events};
 pub use grid::{GridError, image_grid, trace_grid};
 pub use plot::{PlotError, plot};
 

@@ -34,6 +34,8 @@ pub mod kind {
     pub const LATENT_GAUSSIAN: u32 = 3;
     /// [`Sampling`](super::Sampling).
     pub const SAMPLING: u32 = 4;
+    /// [`Decision`](super::Decision).
+    pub const DECISION: u32 = 5;
 }
 
 /// The sections of a blob, each at most once.
@@ -47,6 +49,8 @@ pub struct Sections {
     pub latent_gaussian: Option<LatentGaussian>,
     /// Samples of the reconstruction probability.
     pub sampling: Option<Sampling>,
+    /// From scores to an alarm.
+    pub decision: Option<Decision>,
 }
 
 impl Sections {
@@ -61,6 +65,7 @@ impl Sections {
                     sections.latent_gaussian.replace(LatentGaussian::read(words)?).is_some()
                 }
                 kind::SAMPLING => sections.sampling.replace(Sampling::read(words)?).is_some(),
+                kind::DECISION => sections.decision.replace(Decision::read(words)?).is_some(),
                 _ => return None,
             };
             if twice {
@@ -79,6 +84,7 @@ impl Sections {
             record(kind::SPECTRUM, self.spectrum.map(Spectrum::words)),
             record(kind::LATENT_GAUSSIAN, self.latent_gaussian.map(LatentGaussian::words)),
             record(kind::SAMPLING, self.sampling.map(Sampling::words)),
+            record(kind::DECISION, self.decision.map(Decision::words)),
         ]
         .into_iter()
         .flatten()
@@ -220,5 +226,90 @@ impl Sampling {
 
     fn words(self) -> [u32; WORDS] {
         padded([self.samples.into(), self.seed])
+    }
+}
+
+/// From scores to an alarm, and what is watched of the sensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Healthy windows that are not judged at first.
+    pub warm_up: u32,
+    /// Windows of the last `of` that must reach the threshold, at least 1.
+    pub votes: u8,
+    /// Windows that vote, `votes..=32`.
+    pub of: u8,
+    /// Score that still counts in an alarm; its two words are `i64::MAX` where there is none.
+    pub clear: Option<i64>,
+    /// Windows after an alarm without a new one.
+    pub hold_off: u32,
+    /// Whether a channel that does not move over a window is a fault.
+    pub stuck: bool,
+    /// The converter's ends, and the samples a window and channel that may lie there; three
+    /// words, the last [`NONE`] where rails are not watched.
+    pub rails: Option<(i16, i16, u16)>,
+    /// Offset of the int16 pairs of least and greatest sample, one a channel; or [`NONE`].
+    pub range: Option<u32>,
+    /// Samples a window and channel that may lie beyond the range.
+    pub outside: u16,
+}
+
+impl Decision {
+    fn read(words: &[u32; WORDS]) -> Option<Self> {
+        let [
+            warm_up,
+            votes,
+            of,
+            clear_low,
+            clear_high,
+            hold_off,
+            stuck,
+            low,
+            high,
+            most,
+            range,
+            outside,
+        ] = fields(words)?;
+        let clear = (u64::from(clear_low) | (u64::from(clear_high) << 32)) as i64;
+        let rails = match u16::try_from(most) {
+            _ if most == NONE => None,
+            Ok(most) => {
+                let rail = |word: u32| i16::try_from(word as i32).ok();
+                Some((rail(low)?, rail(high)?, most))
+            }
+            Err(_) => return None,
+        };
+        Some(Self {
+            warm_up,
+            votes: votes.try_into().ok()?,
+            of: of.try_into().ok()?,
+            clear: (clear != i64::MAX).then_some(clear),
+            hold_off,
+            stuck: flag(stuck)?,
+            rails,
+            range: (range != NONE).then_some(range),
+            outside: outside.try_into().ok()?,
+        })
+    }
+
+    fn words(self) -> [u32; WORDS] {
+        let clear = self.clear.unwrap_or(i64::MAX) as u64;
+        let (low, high, most) = match self.rails {
+            Some((low, high, most)) => (i32::from(low) as u32, i32::from(high) as u32, most.into()),
+            None => (0, 0, NONE),
+        };
+        padded([
+            self.warm_up,
+            self.votes.into(),
+            self.of.into(),
+            clear as u32,
+            (clear >> 32) as u32,
+            self.hold_off,
+            self.stuck.into(),
+            low,
+            high,
+            most,
+            self.range.unwrap_or(NONE),
+            self.outside.into(),
+        ])
     }
 }
