@@ -31,6 +31,8 @@ pub enum Command {
     Eval(commands::eval::EvalArgs),
     /// Decode draws from the prior into a picture.
     Generate(commands::generate::GenerateArgs),
+    /// Bring a model of another tool: PyTorch, ONNX, Keras, TensorFlow Lite.
+    Import(commands::import::ImportArgs),
     /// Show a model's layers, sizes and needs.
     Inspect(commands::inspect::InspectArgs),
     /// Remove whole neurons and channels, the least important first.

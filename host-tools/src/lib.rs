@@ -6,7 +6,8 @@
 //! | [`recording`] | CSV, NPY and IDX files, and the windows in them |
 //! | [`synth`] | a simulated machine, and faults put into recordings |
 //! | [`graph`] | the float VAE: layers, forward pass, scores |
-//! | [`import`] | model files: own and foreign `.safetensors` |
+//! | [`import`] | model files of every format |
+//! | [`cost`] | instructions a network will take on a core |
 //! | [`train`] | training on normal windows |
 //! | [`quantize`] | float graph to int8 |
 //! | [`emit`] | int8 to blob |
@@ -20,6 +21,7 @@
 //! this library and prints.
 
 pub mod compress;
+pub mod cost;
 pub mod diff;
 pub mod emit;
 pub mod evaluate;

@@ -9,7 +9,7 @@ use picovae::simulate::{GridError, Simulator, SimulatorArena, image_grid, trace_
 use picovae_core::fixed::gaussian::Gaussian;
 use serde::Serialize;
 
-use super::model_file::open_blob;
+use super::model_file::{ForeignArgs, open_blob};
 use crate::args::file_name;
 use crate::printer::{Listing, Printer};
 
@@ -35,6 +35,8 @@ pub struct GenerateArgs {
     /// Pixels a row of an image [default: square images where the likelihood is Bernoulli].
     #[arg(long, value_name = "PIXELS")]
     width: Option<usize>,
+    #[command(flatten)]
+    foreign: ForeignArgs,
 }
 
 /// JSON of `picovae generate --json`.
@@ -60,7 +62,7 @@ pub fn run(args: GenerateArgs, printer: &mut Printer) -> miette::Result<ExitCode
             args.count
         ));
     }
-    let blob = open_blob(&args.model)?;
+    let blob = open_blob(&args.model, &args.foreign)?;
     let model = blob.model()?;
     let len = model.input_len();
     let mut arena = SimulatorArena::new(&model);

@@ -1,9 +1,11 @@
 //! `picovae inspect`: layers, shapes, sizes and what the device will need.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use picovae::cost::{CORES, LayerCost};
 use picovae::emit::{Blob, Calibrated, write};
 use picovae::graph::Vae;
 use picovae::graph::{BandScale, ScoreKind, Spectrum, Taper};
@@ -21,11 +23,11 @@ use crate::printer::{Listing, Printer, Table};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   picovae inspect fan.pvae
-  picovae inspect vae.safetensors --json | jq .macs
+  picovae inspect vae.onnx --json | jq .macs
 
 For float weights, blob and arena bytes are those of the blob `picovae quantize` would write.")]
 pub struct InspectArgs {
-    /// A `.safetensors` or a `.pvae`.
+    /// A model of any format, or a blob.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
@@ -57,6 +59,8 @@ struct InspectReport {
     source: String,
     source_sha256: String,
     tool: String,
+    /// Predicted instructions an inference, by core; `null` where an operator was not measured.
+    instructions: BTreeMap<&'static str, Option<u64>>,
     layers: Vec<LayerReport>,
 }
 
@@ -126,6 +130,11 @@ struct LayerReport {
     params: usize,
     macs: usize,
     weight_bytes: usize,
+    /// Shapes as length x width x channels, where the file tells them.
+    input_shape: Option<String>,
+    output_shape: Option<String>,
+    /// Least and greatest weight of float layers.
+    weight_range: Option<[f32; 2]>,
 }
 
 /// Runs the verb.
@@ -152,8 +161,8 @@ pub fn run(args: InspectArgs, printer: &mut Printer) -> miette::Result<ExitCode>
             layer.name.clone(),
             layer.part.into(),
             layer.op.into(),
-            layer.inputs.to_string(),
-            layer.outputs.to_string(),
+            layer.input_shape.clone().unwrap_or_else(|| layer.inputs.to_string()),
+            layer.output_shape.clone().unwrap_or_else(|| layer.outputs.to_string()),
             layer.activation.clone(),
             layer.output.into(),
             layer.params.to_string(),
@@ -164,6 +173,10 @@ pub fn run(args: InspectArgs, printer: &mut Printer) -> miette::Result<ExitCode>
     let bytes = |bytes: Option<usize>| {
         bytes.map_or("not quantizable as it is".into(), |b| format!("{b} bytes"))
     };
+    let known = report.instructions.iter().filter_map(|(core, n)| Some((core, (*n)?)));
+    let cores: Vec<String> = known.map(|(core, n)| format!("{n} {core}")).collect();
+    let cores =
+        if cores.is_empty() { "an operator is not measured".into() } else { cores.join(", ") };
     let listing = Listing::new()
         .row("name", &report.name)
         .row("kind", report.kind)
@@ -194,6 +207,7 @@ pub fn run(args: InspectArgs, printer: &mut Printer) -> miette::Result<ExitCode>
         .row("MACs", report.macs)
         .row("blob (flash)", bytes(report.blob_bytes))
         .row("arena (RAM)", bytes(report.arena_bytes))
+        .row("instructions, predicted", cores)
         .row("source", format!("{} {}", report.source, report.source_sha256))
         .row("tool", &report.tool);
     printer.report(&report, &format!("{listing}\n{table}"))?;
@@ -220,6 +234,9 @@ fn of_float(file: String, vae: &Vae) -> InspectReport {
         params: layer.params(),
         macs: layer.macs(),
         weight_bytes: 4 * layer.params(),
+        input_shape: Some(layer.op.input().to_string()),
+        output_shape: Some(layer.op.output().to_string()),
+        weight_range: range(layer.op.weight()),
     });
     InspectReport {
         file,
@@ -247,8 +264,21 @@ fn of_float(file: String, vae: &Vae) -> InspectReport {
         source: vae.provenance.source.clone(),
         source_sha256: vae.provenance.sha256.clone(),
         tool: vae.provenance.tool.clone(),
+        instructions: instructions(&vae.layers().map(|l| LayerCost::of(&l.op)).collect::<Vec<_>>()),
         layers: layers.collect(),
     }
+}
+
+/// Least and greatest of some weights; `None` of a pool.
+fn range(weights: &[f32]) -> Option<[f32; 2]> {
+    let first = *weights.first()?;
+    let wider = |[low, high]: [f32; 2], w: &f32| [low.min(*w), high.max(*w)];
+    Some(weights.iter().fold([first, first], wider))
+}
+
+/// Predicted instructions an inference on every core.
+fn instructions(layers: &[LayerCost]) -> BTreeMap<&'static str, Option<u64>> {
+    CORES.iter().map(|cost| (cost.core, cost.instructions(layers))).collect()
 }
 
 /// Bytes of blob and arena: quantizes on made-up features. But for the few bytes
@@ -325,6 +355,9 @@ fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
             params,
             macs,
             weight_bytes,
+            input_shape: None,
+            output_shape: None,
+            weight_range: None,
         });
     }
     let provenance = model.provenance();
@@ -354,6 +387,12 @@ fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
         source: provenance.source.to_string(),
         source_sha256: provenance.source_sha256.to_string(),
         tool: provenance.tool.to_string(),
+        instructions: instructions(
+            &layers
+                .iter()
+                .map(|l| LayerCost { op: l.op, macs: l.macs, outputs: l.outputs })
+                .collect::<Vec<_>>(),
+        ),
         layers,
     })
 }

@@ -5,6 +5,7 @@ pub mod diff;
 pub mod eval;
 pub mod front_end;
 pub mod generate;
+pub mod import;
 pub mod inspect;
 mod model_file;
 mod progress;
@@ -24,6 +25,7 @@ pub fn run(command: Command, printer: &mut Printer) -> miette::Result<ExitCode> 
         Command::Diff(args) => diff::run(args, printer),
         Command::Eval(args) => eval::run(args, printer),
         Command::Generate(args) => generate::run(args, printer),
+        Command::Import(args) => import::run(args, printer),
         Command::Inspect(args) => inspect::run(args, printer),
         Command::Prune(args) => prune::run(args, printer),
         Command::Quantize(args) => quantize::run(args, printer),

@@ -1,4 +1,4 @@
-//! `picovae quantize`: float weights and normal recordings to a calibrated blob.
+//! `picovae quantize`: a model and normal recordings to a calibrated blob.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use miette::IntoDiagnostic;
 use picovae::graph::{Likelihood, ScoreKind};
+use picovae::import::Int8Model;
 use picovae::quantize::{QuantizeError, QuantizeOptions, RangeMethod, WeightBits, lower, observe};
 use picovae::recording::WindowSet;
 use picovae::simulate::{Assembled, DetectorOptions, assemble, real_score, score_set};
@@ -13,8 +14,8 @@ use picovae_core::fixed::Rounding;
 use serde::Serialize;
 
 use super::decision::DecisionArgs;
-use super::model_file::{ForeignArgs, RecordingArgs, open_float};
-use crate::args::{file_name, window_set};
+use super::model_file::{ForeignArgs, RecordingArgs, Source, open_source};
+use crate::args::{Loaded, file_name, window_set};
 use crate::printer::{Listing, Printer};
 
 /// Arguments of `picovae quantize`.
@@ -29,8 +30,8 @@ use crate::printer::{Listing, Printer};
 
 Exit code 1 where the int8 model's mean score drifts from the float model's by more than --max-drift.")]
 pub struct QuantizeArgs {
-    /// Float model: this tool's `.safetensors`, or a PyTorch state dict.
-    #[arg(value_name = "MODEL.safetensors")]
+    /// Model of any format; one in int8 already keeps its integers, and is given a threshold.
+    #[arg(value_name = "MODEL")]
     model: PathBuf,
     /// Recordings of normal operation.
     #[arg(long, value_name = "DATA", required = true)]
@@ -71,7 +72,7 @@ pub struct QuantizeArgs {
 }
 
 /// Values of `--target`.
-const TARGETS: [&str; 8] = [
+pub(super) const TARGETS: [&str; 8] = [
     "portable",
     "cortex-m0",
     "cortex-m0plus",
@@ -103,9 +104,9 @@ struct QuantizeReport {
     arena_bytes: usize,
     calibration_windows: u32,
     score: ScoreKind,
-    mean_score_float: f64,
+    mean_score_float: Option<f64>,
     mean_score_int8: f64,
-    drift: f64,
+    drift: Option<f64>,
     max_drift: f64,
     threshold: Option<f64>,
 }
@@ -116,10 +117,15 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
         return Err(QuantizeError::Headroom(args.input_headroom).into());
     }
     let loaded = args.recordings.load(&args.calibrate)?;
-    let (mut vae, foreign) = open_float(&args.model, &args.foreign)?;
-    if foreign {
-        args.foreign.adapt(&mut vae, loaded.iter().map(|loaded| &loaded.recording))?;
-    }
+    let mut vae = match open_source(&args.model, &args.foreign)?.0 {
+        Source::Float { mut vae, foreign } => {
+            if foreign {
+                args.foreign.adapt(&mut vae, loaded.iter().map(|loaded| &loaded.recording))?;
+            }
+            vae
+        }
+        Source::Int8(model) => return calibrate(&args, *model, &loaded, printer),
+    };
     if let Some(score) = args.foreign.score() {
         vae.score = score;
     }
@@ -160,9 +166,9 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
         arena_bytes: model.arena_len(),
         calibration_windows: calibrated.summary.windows,
         score: vae.score,
-        mean_score_float: float,
+        mean_score_float: Some(float),
         mean_score_int8: int8,
-        drift,
+        drift: Some(drift),
         max_drift: args.max_drift,
         threshold: calibrated
             .threshold
@@ -190,6 +196,61 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
         );
         return Ok(ExitCode::from(1));
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A model in int8 already: its integers are kept, its threshold is new.
+fn calibrate(
+    args: &QuantizeArgs,
+    model: Int8Model,
+    loaded: &[Loaded],
+    printer: &mut Printer,
+) -> miette::Result<ExitCode> {
+    let mut quantized = model.vae;
+    if let Some(score) = args.foreign.score() {
+        quantized.score = score;
+    }
+    let set = window_set(loaded, &quantized.frontend.float, args.keep_label)?;
+    let (name, params, score) = (quantized.name.clone(), quantized.params(), quantized.score);
+    let detector = DetectorOptions {
+        target: args.target.clone(),
+        false_alarm_rate: args.false_alarm_rate,
+        decision: args.decision.options()?,
+    };
+    let Assembled { blob, calibrated, .. } = assemble(quantized, &set, &detector)?;
+    blob.save(&args.out)?;
+    let model = blob.model()?;
+    let scores = score_set(&model, &set).into_diagnostic()?;
+    let sum: f64 = scores.iter().map(|score| real_score(*score, model.score_kind())).sum();
+    let report = QuantizeReport {
+        model: file_name(&args.out),
+        name,
+        params,
+        macs: (0..model.layer_count()).filter_map(|i| model.layer(i)).map(|l| l.macs()).sum(),
+        float_bytes: 4 * params,
+        blob_bytes: blob.bytes().len(),
+        arena_bytes: model.arena_len(),
+        calibration_windows: calibrated.summary.windows,
+        score,
+        mean_score_float: None,
+        mean_score_int8: sum / set.len().max(1) as f64,
+        drift: None,
+        max_drift: args.max_drift,
+        threshold: calibrated
+            .threshold
+            .map(|raw| real_score(picovae_core::Score(raw), model.score_kind())),
+    };
+    let threshold = report.threshold.map_or("none".into(), |t| format!("{t:.5}"));
+    let text = Listing::new()
+        .row("blob", args.out.display())
+        .row("size", format!("{} bytes, the file's own integers", report.blob_bytes))
+        .row("arena", format!("{} bytes of RAM", report.arena_bytes))
+        .row("parameters", report.params)
+        .row("calibration windows", report.calibration_windows)
+        .row(&*format!("mean {}", report.score), format!("{:.5}", report.mean_score_int8))
+        .row("threshold", threshold)
+        .to_string();
+    printer.report(&report, &text)?;
     Ok(ExitCode::SUCCESS)
 }
 

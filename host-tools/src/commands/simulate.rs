@@ -13,7 +13,7 @@ use picovae_core::trace::ActivationHash;
 use picovae_core::{Event, Model, Score};
 use serde::Serialize;
 
-use super::model_file::open_blob;
+use super::model_file::{ForeignArgs, open_blob};
 use super::progress;
 use crate::args::file_name;
 use crate::printer::{Listing, Printer};
@@ -56,6 +56,8 @@ pub struct SimulateArgs {
     /// Write the device's raw windows: little-endian i16, back to back.
     #[arg(long, value_name = "FILE.i16")]
     raw: Option<PathBuf>,
+    #[command(flatten)]
+    foreign: ForeignArgs,
 }
 
 /// JSON of `picovae simulate --json`.
@@ -88,7 +90,7 @@ struct Line {
 
 /// Runs the verb.
 pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
-    let blob = open_blob(&args.model)?;
+    let blob = open_blob(&args.model, &args.foreign)?;
     let model = blob.model()?;
     let frontend = frontend_of(&model);
     let mut recordings = Vec::with_capacity(args.recordings.len());

@@ -1,21 +1,26 @@
 //! Trained models from files: one module a format.
 //!
-//! Today: `.safetensors`, this tool's own files as well as foreign PyTorch
-//! state dicts, the `.pt` files that PyTorch itself writes, Keras' `.keras`
-//! and `.h5`, full-int8 `.tflite`. Whatever is not understood is refused by
-//! name, all of it in one pass.
+//! [`read`] takes any of them; the content decides, not the name. Whatever is not
+//! understood is refused by name, all of it in one pass.
+//!
+//! | files | how they are read |
+//! |---|---|
+//! | `.safetensors` of this tool | as written: `safetensors` |
+//! | state dicts: `.safetensors`, `.pt` | the names of tensors tell the layers: `state_dict`, `torch_pickle` |
+//! | graphs: `.onnx`, `.keras`, `.h5`, float `.tflite` | into a `network`, which `assemble` makes a model of |
+//! | int8 `.tflite` | layer by layer, every integer kept: `tflite` |
 
 mod archive;
-#[allow(dead_code, reason = "the readers of graph formats call it")]
 mod assemble;
 mod batch_norm;
 mod error;
 mod keras;
 mod layout;
 mod named_tensor;
-#[allow(dead_code, unused_imports, reason = "the readers of graph formats fill it")]
 mod network;
+mod onnx;
 mod order;
+mod read;
 mod safetensors;
 mod state_dict;
 mod tensors;
@@ -25,6 +30,7 @@ mod windowed;
 
 pub use error::{ImportError, Problem};
 pub use keras::{is_keras, parse_keras};
+pub use read::{Imported, ReadOptions, parse, read};
 pub use safetensors::{
     FORMAT_VERSION, METADATA_KEY, is_own, parse_safetensors, read_safetensors, to_safetensors,
     write_safetensors,

@@ -34,6 +34,17 @@ pub struct QuantizedVae {
     pub extras: Extras,
 }
 
+impl QuantizedVae {
+    /// Trained numbers: weights and biases, a bias an output channel.
+    pub fn params(&self) -> usize {
+        let count = |layer: &IntLayer| {
+            let weights: usize = layer.matrices.iter().map(|matrix| matrix.weights.len()).sum();
+            weights + layer.matrices.first().map_or(0, |matrix| matrix.bias.len())
+        };
+        self.layers.iter().map(count).sum()
+    }
+}
+
 /// Front-end in integers, see `docs/numerics.md`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IntFrontend {

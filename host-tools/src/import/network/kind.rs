@@ -145,6 +145,7 @@ pub(crate) enum Kind {
     /// `x` itself: identity, dropout, casts.
     Identity,
     /// What no device layer does.
+    #[allow(dead_code, reason = "for readers that keep no list of their own")]
     Unsupported {
         /// Why, e.g. "attention is not read".
         reason: String,
@@ -264,6 +265,7 @@ impl Kind {
     }
 
     /// [`Self::Unsupported`].
+    #[allow(dead_code, reason = "for readers that keep no list of their own")]
     pub(crate) fn unsupported(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Unsupported { reason: reason.into(), remedy: remedy.into() }
     }

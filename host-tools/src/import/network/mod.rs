@@ -35,6 +35,7 @@ pub(crate) enum Layout {
     /// `[channels][length][width]`, as PyTorch.
     ChannelsFirst,
     /// `[length][width][channels]`, as TensorFlow.
+    #[allow(dead_code, reason = "of files that TensorFlow writes")]
     ChannelsLast,
 }
 

@@ -1,0 +1,131 @@
+//! What a network will cost on a core, before it is flashed: retired instructions
+//! by a model fitted to the measured ones (`docs/benchmarks.md`).
+//!
+//! A layer costs `MACs * a + outputs * b + c`. For fully connected layers the three
+//! are least squares over five measured networks, which they meet within 0.6 %;
+//! convolutions and transposed convolutions are measured at two sizes and one. It
+//! holds for int8 weights packed for the core; the front-end, scoring and the
+//! detector are not in it. Operators that were not measured have no figure.
+
+use crate::graph::Op;
+
+/// A core's costs, in instructions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CoreCost {
+    /// As `--target` calls it.
+    pub core: &'static str,
+    fully_connected: [f64; 3],
+    convolution: [f64; 2],
+    /// For each output; a multiply-accumulate costs what a convolution's does.
+    transposed_output: f64,
+}
+
+/// Every core with measured costs.
+pub const CORES: [CoreCost; 5] = [
+    CoreCost {
+        core: "cortex-m0plus",
+        fully_connected: [2.424, 33.0, 566.0],
+        convolution: [2.441, 33.2],
+        transposed_output: 46.9,
+    },
+    CoreCost {
+        core: "cortex-m3",
+        fully_connected: [1.885, 11.6, 414.0],
+        convolution: [1.920, 15.3],
+        transposed_output: 30.8,
+    },
+    CoreCost {
+        core: "cortex-m4",
+        fully_connected: [0.760, 10.9, 279.0],
+        convolution: [0.766, 17.8],
+        transposed_output: 27.7,
+    },
+    CoreCost {
+        core: "cortex-m33",
+        fully_connected: [0.760, 10.9, 280.0],
+        convolution: [0.766, 17.8],
+        transposed_output: 27.8,
+    },
+    CoreCost {
+        core: "cortex-m55",
+        fully_connected: [0.156, 4.44, 237.0],
+        convolution: [0.135, 8.9],
+        transposed_output: 12.7,
+    },
+];
+
+/// A layer as the model sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerCost {
+    /// [`Op::name`].
+    pub op: &'static str,
+    /// Multiply-accumulates of an inference.
+    pub macs: usize,
+    /// Elements it writes.
+    pub outputs: usize,
+}
+
+impl LayerCost {
+    /// Of a float layer.
+    pub fn of(op: &Op) -> Self {
+        Self { op: op.name(), macs: op.macs(), outputs: op.output().len() }
+    }
+}
+
+impl CoreCost {
+    /// Instructions of one inference; `None` where an operator was not measured.
+    pub fn instructions(&self, layers: &[LayerCost]) -> Option<u64> {
+        let cost = |layer: &LayerCost| {
+            let (macs, outputs) = (layer.macs as f64, layer.outputs as f64);
+            match layer.op {
+                "fully_connected" => {
+                    let [a, b, c] = self.fully_connected;
+                    Some(a * macs + b * outputs + c)
+                }
+                "convolution" => Some(self.convolution[0] * macs + self.convolution[1] * outputs),
+                "transposed_convolution" => {
+                    Some(self.convolution[0] * macs + self.transposed_output * outputs)
+                }
+                _ => None,
+            }
+        };
+        let sum: f64 = layers.iter().map(cost).sum::<Option<f64>>()?;
+        Some(sum.round() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Measured by `cargo xtask bench mcu` on M0+, M3, M4, M55.
+    #[test]
+    fn the_measured_networks_are_met() {
+        let dense = |widths: &[usize]| -> Vec<LayerCost> {
+            let layer = |pair: &[usize]| LayerCost {
+                op: "fully_connected",
+                macs: pair[0] * pair[1],
+                outputs: pair[1],
+            };
+            widths.windows(2).map(layer).collect()
+        };
+        let ad = dense(&[640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640]);
+        let encoder = dense(&[784, 512, 256, 40]);
+        let conv = vec![LayerCost { op: "convolution", macs: 81_920, outputs: 1_024 }];
+        for (core, of_ad, of_encoder, of_conv) in [
+            ("cortex-m0plus", 701_524.0, 1_346_122.0, 233_957.0),
+            ("cortex-m3", 521_785.0, 1_034_366.0, 172_966.0),
+            ("cortex-m4", 222_009.0, 422_963.0, 81_015.0),
+            ("cortex-m55", 51_007.0, 88_874.0, 20_211.0),
+        ] {
+            let cost = CORES.iter().find(|cost| cost.core == core).unwrap();
+            for (layers, measured) in [(&ad, of_ad), (&encoder, of_encoder), (&conv, of_conv)] {
+                let predicted = cost.instructions(layers).unwrap() as f64;
+                let error: f64 = predicted / measured - 1.0;
+                assert!(error.abs() < 0.01, "{core}: {predicted} for {measured}");
+            }
+        }
+        let pool = [LayerCost { op: "max_pool", macs: 0, outputs: 8 }];
+        assert_eq!(CORES[0].instructions(&pool), None);
+    }
+}

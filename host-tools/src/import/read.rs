@@ -1,0 +1,89 @@
+//! One way in for every format: the content decides, not the name.
+
+use super::assemble::Assembled;
+use super::{
+    ForeignOptions, ImportError, Int8Model, Problem, TfliteContents, TfliteOptions, is_keras,
+    is_own, is_tflite, is_torch, keras, onnx, parse_safetensors, parse_tflite, parse_torch,
+};
+use crate::graph::Vae;
+use std::path::Path;
+
+/// What a model file held.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Imported {
+    /// Float weights.
+    Float {
+        /// The model.
+        vae: Box<Vae>,
+        /// Whether the file came from elsewhere, and so knows no front-end.
+        foreign: bool,
+        /// What was decided where the file leaves a choice.
+        notes: Vec<String>,
+    },
+    /// A model in int8 already, to be taken as it is.
+    Int8(Box<Int8Model>),
+}
+
+/// What the files of other tools do not say, whatever their format.
+#[derive(Debug, Clone, Default)]
+pub struct ReadOptions {
+    /// Of float models.
+    pub foreign: ForeignOptions,
+    /// Of int8 models.
+    pub tflite: TfliteOptions,
+}
+
+/// Reads a model file of any format but the blob's own.
+///
+/// # Errors
+/// [`ImportError`] with everything that is wrong with the file.
+pub fn read(path: &Path, options: &ReadOptions) -> Result<Imported, ImportError> {
+    let bytes = std::fs::read(path)
+        .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })?;
+    parse(path, &bytes, options)
+}
+
+/// Reads a model from memory; `path` is used in messages and for the name.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Imported, ImportError> {
+    let graph = |assembled: Assembled| {
+        let Assembled { vae, notes } = assembled;
+        vae.validate().map_err(|source| ImportError::Graph { path: path.to_path_buf(), source })?;
+        Ok(Imported::Float { vae: Box::new(vae), foreign: true, notes })
+    };
+    let named =
+        |extension: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
+    if is_torch(bytes) {
+        let vae = parse_torch(path, bytes, &options.foreign)?;
+        return Ok(Imported::Float { vae: Box::new(vae), foreign: true, notes: Vec::new() });
+    }
+    if is_tflite(bytes) {
+        return match parse_tflite(path, bytes, &options.tflite, &options.foreign)? {
+            TfliteContents::Int8(model) => Ok(Imported::Int8(model)),
+            TfliteContents::Float(vae, notes) => Ok(Imported::Float { vae, foreign: true, notes }),
+        };
+    }
+    if is_keras(bytes) {
+        return graph(keras::parse(path, bytes, &options.foreign)?);
+    }
+    // A safetensors file begins with the length of its header and a brace.
+    if bytes.get(8) == Some(&b'{') || named("safetensors") {
+        let foreign = !is_own(bytes);
+        let vae = parse_safetensors(path, bytes, &options.foreign)?;
+        return Ok(Imported::Float { vae: Box::new(vae), foreign, notes: Vec::new() });
+    }
+    if onnx::is_onnx(bytes) || named("onnx") {
+        return graph(onnx::parse_onnx(path, bytes, &options.foreign)?);
+    }
+    Err(ImportError::Problems {
+        path: path.to_path_buf(),
+        problems: vec![Problem::new(
+            "file",
+            "is of no format that is read",
+            "give a .safetensors, .pt, .onnx, .keras, .h5, .tflite or .pvae",
+        )],
+    })
+}
