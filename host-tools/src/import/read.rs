@@ -3,7 +3,7 @@
 use super::assemble::Assembled;
 use super::{
     ForeignOptions, ImportError, Int8Model, Problem, TfliteContents, TfliteOptions, is_keras,
-    is_own, is_tflite, is_torch, keras, onnx, parse_safetensors, parse_tflite, parse_torch,
+    is_own, is_tflite, is_torch, keras, onnx, parse_tflite, safetensors, torch_pickle,
 };
 use crate::graph::Vae;
 use std::path::Path;
@@ -57,8 +57,7 @@ pub fn parse(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Importe
     let named =
         |extension: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
     if is_torch(bytes) {
-        let vae = parse_torch(path, bytes, &options.foreign)?;
-        return Ok(Imported::Float { vae: Box::new(vae), foreign: true, notes: Vec::new() });
+        return graph(torch_pickle::parse(path, bytes, &options.foreign)?);
     }
     if is_tflite(bytes) {
         return match parse_tflite(path, bytes, &options.tflite, &options.foreign)? {
@@ -72,8 +71,8 @@ pub fn parse(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Importe
     // A safetensors file begins with the length of its header and a brace.
     if bytes.get(8) == Some(&b'{') || named("safetensors") {
         let foreign = !is_own(bytes);
-        let vae = parse_safetensors(path, bytes, &options.foreign)?;
-        return Ok(Imported::Float { vae: Box::new(vae), foreign, notes: Vec::new() });
+        let Assembled { vae, notes } = safetensors::parse(path, bytes, &options.foreign)?;
+        return Ok(Imported::Float { vae: Box::new(vae), foreign, notes });
     }
     if onnx::is_onnx(bytes) || named("onnx") {
         return graph(onnx::parse_onnx(path, bytes, &options.foreign)?);
