@@ -3,5 +3,6 @@
 //! The tests themselves live in `tests/tests/`.
 
 pub mod cli;
+pub mod random_convolutions;
 pub mod random_model;
 pub mod reference;

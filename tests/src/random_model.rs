@@ -122,7 +122,7 @@ pub fn windows(recipe: &Recipe, count: usize, seed: u64) -> Vec<Vec<i16>> {
 }
 
 /// A standard normal number (Box and Muller).
-fn normal(rng: &mut impl Rng) -> f32 {
+pub fn normal(rng: &mut impl Rng) -> f32 {
     let (u, v): (f32, f32) = (rng.random::<f32>().max(1e-7), rng.random());
     (-2.0 * u.ln()).sqrt() * (std::f32::consts::TAU * v).cos()
 }

@@ -4,7 +4,8 @@
 //! It shares the format's structs with the core ([`wire`]) and not one line of
 //! arithmetic: no kernel, no table, no fixed-point function.
 
-use picovae_core::fixed::Rounding;
+mod layers;
+
 use picovae_core::fixed::wide::Factor;
 use picovae_core::model::wire::{self, Description, HEADER_LEN, LayerRecord, Likelihood, NO_TABLE};
 
@@ -115,10 +116,10 @@ impl<'a> Reference<'a> {
     /// A layer, its output pushed to `seen`; of a widened one its int8 part too.
     fn layer(&self, record: &LayerRecord, x: &[i64], seen: &mut Vec<Vec<i64>>) -> Vec<i64> {
         if record.output != wire::output::WIDENED {
-            seen.push(self.fully_connected(record, x));
+            seen.push(self.output(record, x));
         } else {
             let narrow = LayerRecord { output: wire::output::INT8, table: NO_TABLE, ..*record };
-            let values = self.fully_connected(&narrow, x);
+            let values = self.output(&narrow, x);
             let entry = |q: &i64| {
                 let at = record.table as usize + 2 * (q + 128) as usize;
                 i16::from_le_bytes([self.payload[at], self.payload[at + 1]]).into()
@@ -127,39 +128,6 @@ impl<'a> Reference<'a> {
             seen.extend([values, wide]);
         }
         seen.last().unwrap().clone()
-    }
-
-    /// A fully connected layer with row-major weights.
-    fn fully_connected(&self, record: &LayerRecord, x: &[i64]) -> Vec<i64> {
-        assert_eq!(record.op, wire::op::FULLY_CONNECTED);
-        assert_eq!(record.packing, wire::packing::ROW_MAJOR, "the reference reads row-major blobs");
-        let (inputs, outputs) = (usize::from(record.in_shape[2]), usize::from(record.out_shape[2]));
-        assert_eq!(inputs, x.len());
-        let weights = self.i8s(record.weights.offset, inputs * outputs);
-        let bias = self.i32s(record.bias, outputs);
-        let multiplier = self.i32s(record.multiplier, outputs);
-        let shift = self.i8s(record.shift, outputs);
-        let other = record.flags & wire::flags::OTHER_ROUNDING != 0;
-        let twice = (self.description.rounding == Rounding::Double) != other;
-        (0..outputs)
-            .map(|o| {
-                let products = (0..inputs).map(|i| weights[o * inputs + i] * i128::from(x[i]));
-                let acc: i128 = bias[o] + products.sum::<i128>();
-                assert!(acc.abs() < 1 << 31, "the host promised no overflow");
-                let round = if twice { double } else { single };
-                let value = round(acc, multiplier[o], shift[o]);
-                if record.output == wire::output::INT16 {
-                    return value.clamp(-32_768, 32_767) as i64;
-                }
-                let q = (value + i128::from(record.output_zero_point))
-                    .clamp(record.clamp_min.into(), record.clamp_max.into());
-                if record.table == NO_TABLE {
-                    q as i64
-                } else {
-                    self.i8s(record.table, 256)[(q + 128) as usize] as i64
-                }
-            })
-            .collect()
     }
 
     /// Every score of a window that was run.

@@ -3,10 +3,11 @@
 
 use picovae::emit::{Blob, Calibrated, write};
 use picovae::graph::{Activation, Vae};
-use picovae::quantize::{QuantizeOptions, RangeMethod, lower, observe};
+use picovae::quantize::{QuantizeOptions, RangeMethod, WeightBits, lower, observe};
 use picovae_core::fixed::Rounding;
 use picovae_core::trace::Trace;
 use picovae_core::{Arena, Score, ScoreKind};
+use picovae_tests::random_convolutions::{self, OPERATORS};
 use picovae_tests::random_model::{self, Recipe};
 use picovae_tests::reference::{Activations, Reference};
 
@@ -143,6 +144,68 @@ fn heads_with_an_activation_equal_the_reference() {
         }
         assert!(error / 40.0 < 0.02, "{activation:?}: {}", error / 40.0);
     }
+}
+
+/// Random convolutional VAEs, signals and images, every pair of operators, quantized
+/// every way, 4-bit weights among them; and the same in every target's packing.
+#[test]
+fn convolutions_equal_the_reference() {
+    let activations = [
+        Activation::Relu,
+        Activation::Tanh,
+        Activation::LeakyRelu { alpha: 0.1 },
+        Activation::Relu6,
+    ];
+    let mut seen = [0; OPERATORS.len()];
+    for seed in 0..100u64 {
+        let pick = |among: u64, of: u64| (seed / of % among) as usize;
+        let recipe = Recipe {
+            window_len: 24,
+            channels: 1 + pick(3, 2),
+            hidden: if pick(2, 1) == 0 { vec![] } else { vec![1] },
+            latent: 4,
+            activation: activations[pick(4, 3)],
+            bernoulli: pick(4, 7) == 0,
+            variational: pick(5, 1) != 0,
+            remove_mean: pick(2, 4) == 0,
+        };
+        let range = [RangeMethod::MinMax, RangeMethod::Percentile(0.999), RangeMethod::MseOptimal]
+            [pick(3, 1)];
+        let options = QuantizeOptions {
+            range,
+            rounding: [Rounding::Double, Rounding::Single][pick(2, 3)],
+            weight_bits: WeightBits::uniform([8, 4][pick(2, 2)]),
+            ..QuantizeOptions::default()
+        };
+        let width = [1, 4][pick(2, 5)];
+        let kinds = [pick(5, 1), pick(5, 5)];
+        let vae = random_convolutions::vae(&recipe, width, kinds, seed);
+        for layer in vae.layers() {
+            if let Some(kind) = OPERATORS.iter().position(|name| *name == layer.op.name()) {
+                seen[kind] += 1;
+            }
+        }
+        let what = format!("seed {seed}, {width} columns, {kinds:?}, {recipe:?} {options:?}");
+        let windows = random_model::windows(&recipe, 50, seed + 100);
+        let features = random_model::features(&vae, &windows[..40]);
+        let ranges = observe(&vae, features.view(), &options).unwrap();
+        let integers = lower(&vae, &ranges, &options).unwrap();
+        let blob = write(&integers, "portable", Calibrated::default()).unwrap();
+        check(&blob, &windows, &what);
+        let reference = Reference::read(blob.bytes());
+        for target in ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55"] {
+            let packed = write(&integers, target, Calibrated::default()).unwrap();
+            let model = packed.model().unwrap();
+            let mut arena = Arena::<8192>::new();
+            let mut core = picovae_core::Vae::new(&model, arena.bytes()).unwrap();
+            for window in windows.iter().step_by(7) {
+                let mut recorder = Recorder::default();
+                core.score_window_traced(window, &mut recorder).unwrap();
+                assert_eq!(recorder.0, reference.run(window), "{target}, {what}");
+            }
+        }
+    }
+    assert!(seen.iter().all(|count| *count >= 60), "{seen:?}");
 }
 
 fn check(blob: &Blob, windows: &[Vec<i16>], what: &str) {
