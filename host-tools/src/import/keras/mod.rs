@@ -34,6 +34,9 @@ const HDF5_MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.weights.h5";
 
+/// Bytes of the JSON that describes a model: a thousand layers take less than one MiB.
+const MAX_CONFIG: usize = 4 << 20;
+
 /// Why a layer, or a file as a whole, is refused.
 #[derive(Debug)]
 struct Refused {
@@ -106,6 +109,9 @@ pub(super) fn parse(
         let weights = archive.read(WEIGHTS).map_err(|reason| refused(reason, again))?;
         (Store::mirrored(weights).map_err(|reason| refused(reason, again))?, json)
     };
+    if json.len() > MAX_CONFIG {
+        return Err(refused(format!("its configuration has {} bytes", json.len()), again));
+    }
     let json: serde_json::Value = serde_json::from_slice(&json)
         .map_err(|e| refused(format!("its configuration is no JSON: {e}"), again))?;
     let root = Layer::of(&json)

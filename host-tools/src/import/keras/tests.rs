@@ -152,6 +152,7 @@ fn hostile_configurations_are_errors() {
     let deep = (0..20).fold(input.to_string(), |inner, _| model(&inner));
     fails(&model(&format!("{input}, {deep}")));
     fails(&"[".repeat(1_000_000));
+    assert!(fails(&format!("[{}0]", "{},".repeat(2 << 20))).contains("bytes"));
     let wide = vec![r#"{"class_name": "Flatten", "config": {}}"#; 1000].join(",");
     let wide = vec![model(&wide); 100].join(",");
     assert!(fails(&model(&format!("{input}, {wide}"))).contains("operators"));
