@@ -15,6 +15,8 @@
 //! 5. [`Detector`] does all of it for a stream: `push(frame)` gives a
 //!    [`Verdict`] at every window's end.
 //!
+//! On a host, [`Prepared`] and [`Batch`] run many windows at a time, with the same bits.
+//!
 //! Every number here is defined in `docs/numerics.md`, every byte of the blob
 //! in `docs/blob-format.md`.
 #![no_std]
@@ -40,4 +42,4 @@ pub use arena::Arena;
 pub use model::{Model, ModelError};
 pub use score::{Score, ScoreKind};
 pub use stream::{Detector, Event, Health, State, Verdict};
-pub use vae::{Vae, VaeError};
+pub use vae::{Batch, Prepared, Vae, VaeError};

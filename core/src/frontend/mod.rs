@@ -5,6 +5,7 @@
 //!                                        └─► taper ─► FFT ─► log bands ─┘
 //! ```
 
+mod at_once;
 #[cfg(feature = "spectrum")]
 mod bands;
 mod decimate;

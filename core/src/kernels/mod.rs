@@ -14,8 +14,11 @@
 //! portable kernel runs. Results are equal to the bit: sums are proven not to
 //! overflow, so their order is free. `docs/kernels.md` draws packings and loops.
 
+pub(crate) mod batch;
 pub mod portable;
 mod windows;
+
+pub use batch::Line;
 
 #[cfg(kernels = "armv6m")]
 #[path = "armv6m.rs"]

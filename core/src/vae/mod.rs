@@ -1,6 +1,12 @@
 //! Encoder, latent, decoder and score of one window.
 
+mod batch;
+mod batch_scores;
 mod network;
+mod prepared;
+
+pub use batch::Batch;
+pub use prepared::Prepared;
 
 use core::fmt;
 
@@ -8,8 +14,8 @@ use crate::fixed::exp::{exp_q24, sigmoid_grid};
 use crate::fixed::gaussian::{Gaussian, SAMPLE_FRAC_BITS};
 use crate::fixed::requantize::{saturate_i16, saturate_i32};
 use crate::model::Model;
-use crate::model::wire::Likelihood;
 use crate::model::wire::sections::Sampling;
+use crate::model::wire::{Latent, Likelihood};
 use crate::score::attribution::{Attribution, attribute};
 use crate::score::kl_divergence::{kl_divergence, shift_to_q16};
 use crate::score::likelihood::{bernoulli_entropy, bernoulli_nll, gaussian_nll};
@@ -177,14 +183,8 @@ impl<'m, 'a> Vae<'m, 'a> {
     /// Decodes a sample `mu + e^(logvar / 2) * epsilon` of the posterior.
     pub fn decode_sample(&mut self, noise: &mut Gaussian) {
         let latent = self.model.description().latent;
-        let mu_bits = u32::from(latent.mu_frac_bits.min(15));
-        let logvar_bits = u32::from(latent.logvar_frac_bits.min(15));
         network::write_latent(self.model, self.arena, |_, mu, logvar| {
-            let Some(logvar) = logvar else { return mu };
-            let deviation = exp_q24(shift_to_q16(logvar.into(), logvar_bits) >> 1) as i64;
-            let shift = 24 + SAMPLE_FRAC_BITS - mu_bits;
-            let noise = (deviation * i64::from(noise.sample_q13()) + (1 << (shift - 1))) >> shift;
-            saturate_i16(saturate_i32(noise + i64::from(mu)))
+            posterior_sample(&latent, mu, logvar, noise)
         });
         network::decode(self.model, self.arena, &mut NoTrace);
     }
@@ -350,4 +350,16 @@ impl<'m, 'a> Vae<'m, 'a> {
         let bytes = self.arena.get(plan.features..plan.features + plan.head).unwrap_or(&[]);
         bytemuck::try_cast_slice(bytes).unwrap_or(&[])
     }
+}
+
+/// `mu + e^(logvar / 2) * epsilon`, or `mu` for a plain autoencoder.
+#[inline(always)]
+fn posterior_sample(latent: &Latent, mu: i16, logvar: Option<i16>, noise: &mut Gaussian) -> i16 {
+    let mu_bits = u32::from(latent.mu_frac_bits.min(15));
+    let logvar_bits = u32::from(latent.logvar_frac_bits.min(15));
+    let Some(logvar) = logvar else { return mu };
+    let deviation = exp_q24(shift_to_q16(logvar.into(), logvar_bits) >> 1) as i64;
+    let shift = 24 + SAMPLE_FRAC_BITS - mu_bits;
+    let noise = (deviation * i64::from(noise.sample_q13()) + (1 << (shift - 1))) >> shift;
+    saturate_i16(saturate_i32(noise + i64::from(mu)))
 }

@@ -2,6 +2,7 @@
 
 use crate::fixed::requantize::requantize_single;
 use crate::kernels::{self, OutputBuffer};
+use crate::model::wire::Latent;
 use crate::model::{ArenaPlan, LayerView, Model, Step};
 use crate::trace::Trace;
 
@@ -119,10 +120,15 @@ pub(super) fn write_latent(
     };
     for (i, (z, &mu)) in signed_mut(parts.work).iter_mut().zip(mu).enumerate() {
         let logvar = if latent.has_logvar { rest.get(i).copied() } else { None };
-        let scaled =
-            requantize_single(value(i, mu, logvar).into(), latent.z_multiplier, latent.z_shift);
-        *z = scaled.saturating_add(latent.z_zero_point.into()).clamp(-128, 127) as i8;
+        *z = to_grid(latent, value(i, mu, logvar));
     }
+}
+
+/// A latent value on the grid of the decoder's input.
+#[inline(always)]
+pub(super) fn to_grid(latent: &Latent, value: i16) -> i8 {
+    let scaled = requantize_single(value.into(), latent.z_multiplier, latent.z_shift);
+    scaled.saturating_add(latent.z_zero_point.into()).clamp(-128, 127) as i8
 }
 
 /// The latent in the work area through the decoder to its output.
@@ -173,13 +179,36 @@ pub(super) fn decode(model: &Model<'_>, arena: &mut [u8], trace: &mut impl Trace
 pub(super) fn output<'b>(model: &Model<'_>, arena: &'b [u8]) -> &'b [i16] {
     let plan = model.plan();
     let len = model.input_len() * 2;
-    let count = model.layer_count().saturating_sub(model.encoder_len());
     let work = arena.get(plan.features + plan.head..plan.len).unwrap_or(&[]);
-    // The last of an odd number of layers writes at the high end.
-    let start =
-        if count % 2 == 1 { work.len().saturating_sub(crate::arena::align_up(len)) } else { 0 };
+    let start = output_start(model, work.len(), len);
     let bytes = work.get(start..start + len).unwrap_or(&[]);
     bytemuck::try_cast_slice(bytes).unwrap_or(&[])
+}
+
+/// Where in the work area it starts: the last of an odd number of layers writes at the high end.
+#[inline(always)]
+fn output_start(model: &Model<'_>, work: usize, len: usize) -> usize {
+    let count = model.layer_count().saturating_sub(model.encoder_len());
+    if count % 2 == 1 { work.saturating_sub(crate::arena::align_up(len)) } else { 0 }
+}
+
+/// Puts a window that ran elsewhere into the arena, as [`encode`] and [`decode`] leave it.
+pub(super) fn restore(
+    model: &Model<'_>,
+    arena: &mut [u8],
+    features: &[i8],
+    head: &[i16],
+    output: &[i16],
+) {
+    let Some(parts) = split(arena, &model.plan()) else {
+        return;
+    };
+    let start = output_start(model, parts.work.len(), 2 * output.len());
+    let place = parts.work.get_mut(start..start + 2 * output.len()).unwrap_or_default();
+    let to: &mut [i16] = bytemuck::try_cast_slice_mut(place).unwrap_or_default();
+    to.iter_mut().zip(output).for_each(|(to, &value)| *to = value);
+    parts.head.iter_mut().zip(head).for_each(|(to, &value)| *to = value);
+    parts.features.iter_mut().zip(features).for_each(|(to, &value)| *to = value);
 }
 
 /// Input, scratch and output of a step: the input at the low end if `low`, else at the high end.

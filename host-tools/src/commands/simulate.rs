@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use clap::Args;
 use miette::{IntoDiagnostic, WrapErr};
 use picovae::recording::Recording;
-use picovae::simulate::{Simulator, SimulatorArena, frontend_of, plot, real_score, stream_events};
+use picovae::simulate::{
+    Scorer, ScorerMemory, ScorerWeights, TOGETHER, frontend_of, plot, real_score, stream_events,
+};
 use picovae_core::trace::ActivationHash;
 use picovae_core::{Event, Model, Score};
 use serde::Serialize;
@@ -114,29 +116,38 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
         None => model.threshold(),
     };
 
-    let mut arena = SimulatorArena::new(&model);
-    let mut simulator = Simulator::new(&model, &mut arena).into_diagnostic()?;
-    let mut hash = ActivationHash::new();
     let mut raw_file = args.raw.as_deref().map(create).transpose()?;
-    let (mut lines, mut marks) = (Vec::new(), Vec::new());
     let limit = args.limit.unwrap_or(usize::MAX);
-    let mut total = 0;
+    let (mut windows, mut marks) = (Vec::new(), Vec::new());
     for recording in &recordings {
-        total += recording.clips(&frontend)?.window_count();
-    }
-    let bar = progress::bar(total.min(limit), "windows");
-    for recording in &recordings {
-        let clips = recording.clips(&frontend)?;
-        if recordings.len() > 1 && lines.len() < limit {
-            marks.push((lines.len(), file_name(&recording.path)));
+        if recordings.len() > 1 && windows.len() < limit {
+            marks.push((windows.len(), file_name(&recording.path)));
         }
-        for window in clips.windows().take(limit - lines.len()) {
-            let raw = simulator.raw(window.samples);
-            if let Some((file, path)) = &mut raw_file {
-                let bytes: Vec<u8> = raw.iter().flat_map(|x| x.to_le_bytes()).collect();
-                file.write_all(&bytes).into_diagnostic().wrap_err_with(|| path.clone())?;
-            }
-            let score = simulator.score_raw(&mut hash).into_diagnostic()?;
+        let left = limit - windows.len();
+        windows.extend(recording.clips(&frontend)?.windows().take(left));
+    }
+
+    let mut weights = ScorerWeights::new(&model);
+    let scorer = Scorer::new(&model, &mut weights).into_diagnostic()?;
+    let mut memories = [ScorerMemory::new(&model), ScorerMemory::new(&model)];
+    let [first, second] = &mut memories;
+    let mut running = scorer.batch(first).into_diagnostic()?;
+    let mut finished = scorer.batch(second).into_diagnostic()?;
+    let mut hash = ActivationHash::new();
+    let mut lines = Vec::with_capacity(windows.len());
+    let bar = progress::bar(windows.len(), "windows");
+    for chunk in windows.chunks(TOGETHER).chain([&[][..]]) {
+        // The hash is one chain through all windows and takes as long as their inference: beside the next ones.
+        let (filled, ()) = rayon::join(
+            || running.fill(chunk.iter().map(|window| window.samples)),
+            || finished.replay(&mut hash),
+        );
+        filled.into_diagnostic()?;
+        if let Some((file, path)) = &mut raw_file {
+            let bytes: Vec<u8> = running.raw().iter().flat_map(|x| x.to_le_bytes()).collect();
+            file.write_all(&bytes).into_diagnostic().wrap_err_with(|| path.clone())?;
+        }
+        for (window, &score) in chunk.iter().zip(running.scores()) {
             lines.push(Line {
                 clip: window.clip,
                 start: window.start,
@@ -144,14 +155,16 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
                 raw: score.0,
                 alarm: threshold.is_some_and(|threshold| score >= threshold),
             });
-            bar.inc(1);
         }
+        std::mem::swap(&mut running, &mut finished);
+        bar.inc(chunk.len() as u64);
     }
     bar.finish_and_clear();
+    let saturated = running.saturated() + finished.saturated();
     if let Some((mut file, path)) = raw_file {
         file.flush().into_diagnostic().wrap_err(path)?;
     }
-    progress::warn_saturated(simulator.saturated);
+    progress::warn_saturated(saturated);
 
     let mut raised = None;
     if let Some(path) = &args.events {
@@ -178,7 +191,7 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
         mean_score: values.iter().sum::<f64>() / values.len().max(1) as f64,
         min_score: values.iter().copied().reduce(f64::min).unwrap_or(0.0),
         max_score: values.iter().copied().reduce(f64::max).unwrap_or(0.0),
-        saturated_samples: simulator.saturated,
+        saturated_samples: saturated,
         hash: format!("{:016x}", hash.value()),
         kernels: picovae_core::kernels::BACKEND,
     };

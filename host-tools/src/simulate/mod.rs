@@ -2,10 +2,12 @@
 
 mod assemble;
 mod calibrate;
+mod counts;
 mod decide;
 mod events;
 mod grid;
 mod plot;
+mod scorer;
 
 pub use assemble::{AssembleError, Assembled, DetectorOptions, assemble, latents};
 pub use calibrate::{CalibrateError, calibrate_set};
@@ -13,14 +15,16 @@ pub use decide::DecisionOptions;
 pub use events::{StreamEvent, stream_events};
 pub use grid::{GridError, image_grid, trace_grid};
 pub use plot::{PlotError, plot};
+pub use scorer::{Scorer, ScorerBatch, ScorerMemory, ScorerWeights, TOGETHER};
 
 use picovae_core::fixed::gaussian::Gaussian;
-use picovae_core::trace::{NoTrace, Trace};
+use picovae_core::trace::Trace;
 use picovae_core::{Model, Score, ScoreKind, Vae, VaeError};
 use rayon::prelude::*;
 
 use crate::graph::Frontend;
 use crate::recording::{Clips, WindowSet};
+use counts::Counts;
 
 /// One scored window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +99,7 @@ pub fn frontend_of(model: &Model<'_>) -> Frontend {
 /// Runs windows of a recording on the core, one after the other.
 pub struct Simulator<'m, 'a> {
     vae: Vae<'m, 'a>,
-    frontend: Frontend,
+    counts: Counts,
     window: Vec<i16>,
     /// Samples so far that did not fit the device's i16 and were saturated.
     pub saturated: u64,
@@ -123,7 +127,7 @@ impl<'m, 'a> Simulator<'m, 'a> {
     pub fn new(model: &'m Model<'a>, arena: &'m mut SimulatorArena) -> Result<Self, VaeError> {
         Ok(Self {
             vae: Vae::new(model, arena.bytes())?,
-            frontend: frontend_of(model),
+            counts: Counts::new(&frontend_of(model)),
             window: Vec::new(),
             saturated: 0,
         })
@@ -132,13 +136,7 @@ impl<'m, 'a> Simulator<'m, 'a> {
     /// The device's raw counts of a window of real samples.
     pub fn raw(&mut self, samples: &[f32]) -> &[i16] {
         self.window.clear();
-        let channels = self.frontend.channels.max(1);
-        for (i, &x) in samples.iter().enumerate() {
-            let counts = (f64::from(x) / f64::from(self.frontend.lsb(i % channels))).round();
-            self.saturated += u64::from(!(-32_768.0..=32_767.0).contains(&counts));
-            // `as` saturates.
-            self.window.push(counts as i16);
-        }
+        self.saturated += self.counts.append(samples, &mut self.window);
         &self.window
     }
 
@@ -175,30 +173,34 @@ const CHUNK: usize = 64;
 /// # Errors
 /// [`VaeError`] where the windows do not fit the model.
 pub fn score_all(model: &Model<'_>, clips: &Clips<'_>, seed: u32) -> Result<Scored, VaeError> {
+    let mut weights = ScorerWeights::new(model);
+    let scorer = Scorer::new(model, &mut weights)?;
     let batches: Vec<_> = clips.batches(CHUNK).collect();
     let parts: Result<Vec<Scored>, VaeError> = batches
         .into_par_iter()
         .map(|range| {
-            let mut arena = SimulatorArena::new(model);
-            let mut simulator = Simulator::new(model, &mut arena)?;
             let mut part = Scored::default();
-            for index in range {
-                let window = clips.window(index);
-                let score = simulator.score(window.samples, &mut NoTrace)?;
-                part.windows.push(ScoredWindow {
-                    index,
-                    clip: window.clip,
-                    start: window.start,
-                    score,
-                });
-                let (vae, sum) = (simulator.vae(), &mut part.means);
-                sum.kl_divergence += real_score(vae.kl_divergence(), ScoreKind::KlDivergence);
-                sum.reconstruction_error +=
-                    real_score(vae.reconstruction_error(), ScoreKind::ReconstructionError);
-                vae.decode_sample(&mut window_noise(seed, index));
-                sum.nll += real_score(vae.nll(), ScoreKind::NegativeElbo);
-            }
-            part.saturated = simulator.saturated;
+            let samples = range.clone().map(|index| clips.window(index).samples);
+            part.saturated = scorer.run(samples, |batch, scores, first| {
+                let (first, sum) = (range.start + first, &mut part.means);
+                for (at, &score) in scores.iter().enumerate() {
+                    let window = clips.window(first + at);
+                    part.windows.push(ScoredWindow {
+                        index: window.index,
+                        clip: window.clip,
+                        start: window.start,
+                        score,
+                    });
+                    sum.kl_divergence +=
+                        real_score(batch.window(at).kl_divergence(), ScoreKind::KlDivergence);
+                    let error = batch.reconstruction_error(at);
+                    sum.reconstruction_error += real_score(error, ScoreKind::ReconstructionError);
+                }
+                batch.decode_samples(scores.len(), |at| window_noise(seed, first + at));
+                for at in 0..scores.len() {
+                    sum.nll += real_score(batch.window(at).nll(), ScoreKind::NegativeElbo);
+                }
+            })?;
             Ok(part)
         })
         .collect();
@@ -216,15 +218,18 @@ pub fn score_all(model: &Model<'_>, clips: &Clips<'_>, seed: u32) -> Result<Scor
 /// # Errors
 /// [`VaeError`] where the windows do not fit the model.
 pub fn score_set(model: &Model<'_>, set: &WindowSet<'_>) -> Result<Vec<Score>, VaeError> {
+    let mut weights = ScorerWeights::new(model);
+    let scorer = Scorer::new(model, &mut weights)?;
     let starts: Vec<usize> = (0..set.len()).step_by(CHUNK).collect();
     let scored: Result<Vec<Vec<Score>>, VaeError> = starts
         .into_par_iter()
         .map(|start| {
-            let mut arena = SimulatorArena::new(model);
-            let mut simulator = Simulator::new(model, &mut arena)?;
-            (start..(start + CHUNK).min(set.len()))
-                .map(|index| simulator.score(set.window(index).samples, &mut NoTrace))
-                .collect()
+            let windows = start..(start + CHUNK).min(set.len());
+            let mut all = Vec::with_capacity(windows.len());
+            scorer.run(windows.map(|index| set.window(index).samples), |_, scores, _| {
+                all.extend_from_slice(scores);
+            })?;
+            Ok(all)
         })
         .collect();
     Ok(scored?.into_iter().flatten().collect())

@@ -3,6 +3,8 @@
 //! Called by the bench image's build script (for the target's packing) and by
 //! the tests here (for the host's own backend): one conformance suite for all.
 
+#[cfg(test)]
+mod batches;
 mod blob;
 mod cases;
 mod naive;
@@ -15,6 +17,20 @@ pub use cases::{
     article, benchmarks, compressed, conformance, convolutions, nibbles, sparse, sparse_nibbles,
 };
 pub use reference::{FEATURES, fill, hash};
+
+/// Every packing; with pruned blocks left out; of 4-bit weights (where they are); both.
+#[cfg(test)]
+const PACKINGS: [u8; 18] =
+    [0, 1, 2, 3, 4, 5, 0x11, 0x12, 0x13, 0x14, 0x21, 0x22, 0x23, 0x24, 0x31, 0x32, 0x33, 0x34];
+
+/// Those that `net` does not merely get row-major weights in, and that others have not shown already.
+#[cfg(test)]
+fn packings(net: &Net) -> impl Iterator<Item = u8> {
+    let four_bit = net.values == Values::Nibbles;
+    PACKINGS
+        .into_iter()
+        .filter(move |&packing| packing == 0 || four_bit == (packing == 5 || packing & 0x20 != 0))
+}
 
 /// xorshift64*: the cases are the same everywhere, for ever.
 #[derive(Clone, Debug)]

@@ -64,18 +64,6 @@ mod tests {
 
     use super::*;
 
-    /// Every packing; with pruned blocks left out; of 4-bit weights (where they are); both.
-    const PACKINGS: [u8; 18] =
-        [0, 1, 2, 3, 4, 5, 0x11, 0x12, 0x13, 0x14, 0x21, 0x22, 0x23, 0x24, 0x31, 0x32, 0x33, 0x34];
-
-    /// Those that `net` does not merely get row-major weights in, and that others have not shown already.
-    fn packings(net: &crate::Net) -> impl Iterator<Item = u8> {
-        let four_bit = net.values == crate::Values::Nibbles;
-        PACKINGS.into_iter().filter(move |&packing| {
-            packing == 0 || four_bit == (packing == 5 || packing & 0x20 != 0)
-        })
-    }
-
     /// The gate accepts what the packers write, every packing reads back the same numbers
     /// and weights, and this host's backend gives the portable kernels' bits.
     #[test]
@@ -91,7 +79,7 @@ mod tests {
         .concat();
         for net in &nets {
             let mut hashes = Vec::new();
-            for packing in packings(net) {
+            for packing in crate::packings(net) {
                 let blob = crate::write(net, packing);
                 let mut aligned = vec![0u128; blob.len().div_ceil(16)];
                 let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut aligned);
@@ -190,7 +178,7 @@ mod tests {
         .concat();
         let mut accepted = 0;
         for net in nets.iter().filter(|net| net.inputs < 400) {
-            for packing in packings(net) {
+            for packing in crate::packings(net) {
                 let blob = crate::write(net, packing);
                 let mut aligned = vec![0u128; blob.len().div_ceil(16)];
                 for _ in 0..150 {

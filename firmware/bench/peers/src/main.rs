@@ -1,4 +1,5 @@
-//! Windows a second of the autoencoder on tract, f32, one thread: `bench-peers BATCH...`.
+//! Windows a second of the autoencoder on tract, f32, one thread: `bench-peers BATCH...`,
+//! `BENCH_MILLISECONDS` for each batch.
 //!
 //! tract is at its best in f32: its int8 path is slower. Weights are drawn; their values do not matter for speed.
 
@@ -12,13 +13,15 @@ use tract_core::prelude::*;
 const WIDTHS: [usize; 11] = [640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640];
 
 fn main() -> TractResult<()> {
+    let milliseconds = std::env::var("BENCH_MILLISECONDS").unwrap_or("1000".into()).parse()?;
     for batch in std::env::args().skip(1) {
         let batch: usize = batch.parse()?;
         let plan = network(batch)?.into_optimized()?.into_runnable()?;
         let input = Tensor::from_shape(&[batch, WIDTHS[0]], &noise(batch * WIDTHS[0]))?;
         let repeats = 64usize.div_ceil(batch);
         let mut best = Duration::MAX;
-        for _ in 0..200 {
+        let end = Instant::now() + Duration::from_millis(milliseconds);
+        while best == Duration::MAX || Instant::now() < end {
             let start = Instant::now();
             for _ in 0..repeats {
                 black_box(plan.run(tvec!(input.clone().into()))?);
