@@ -28,6 +28,12 @@ pub(super) fn latent_gaussian<'a>(
 /// Every setting of likelihood and score.
 pub(super) fn check(model: &Model<'_>) -> Result<(), ModelError> {
     let description = &model.description;
+    use ScoreKind::{BernoulliExcess, Mahalanobis, ReconstructionProbability};
+    let extra =
+        matches!(description.score, BernoulliExcess | Mahalanobis | ReconstructionProbability);
+    if extra && !cfg!(feature = "extra-scores") {
+        return Err(ModelError::Score);
+    }
     let kind_fits = match (description.likelihood, description.score) {
         (Likelihood::Bernoulli, ScoreKind::GaussianNll) => false,
         (Likelihood::Gaussian { .. }, ScoreKind::BernoulliNll) => false,

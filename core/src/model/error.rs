@@ -53,7 +53,8 @@ pub enum ModelError {
     },
     /// The slice does not start at a 16-byte boundary. Cure: wrap it in [`Aligned`](crate::arena::Aligned).
     Misaligned,
-    /// A score setting is out of range, or does not fit the model.
+    /// A score setting is out of range, does not fit the model, or asks for a score that this
+    /// build leaves out (feature `extra-scores`).
     Score,
     /// A section lies outside the blob, or is not aligned.
     Section,

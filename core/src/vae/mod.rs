@@ -305,12 +305,18 @@ impl<'m, 'a> Vae<'m, 'a> {
             ScoreKind::BernoulliNll | ScoreKind::GaussianNll => self.nll(),
             ScoreKind::KlDivergence => self.kl_divergence(),
             ScoreKind::NegativeElbo => self.negative_elbo(),
+            #[cfg(feature = "extra-scores")]
             ScoreKind::BernoulliExcess => self.bernoulli_excess(),
+            #[cfg(feature = "extra-scores")]
             ScoreKind::Mahalanobis => self.mahalanobis(),
+            #[cfg(feature = "extra-scores")]
             ScoreKind::ReconstructionProbability => match self.model.sections().sampling {
                 Some(sampling) => self.reconstruction_probability(sampling),
                 None => self.nll(),
             },
+            // The gate has refused them.
+            #[cfg(not(feature = "extra-scores"))]
+            _ => self.nll(),
         }
     }
 
