@@ -12,6 +12,13 @@ pub fn bar(total: usize, unit: &'static str) -> ProgressBar {
     bar
 }
 
+/// A bar over the steps of a training, whose number and message the training sets.
+pub fn steps() -> ProgressBar {
+    let template = "{bar:30} {percent:>3}% {eta:>4} left  {msg}";
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
 /// Says so where samples did not fit the device's i16.
 pub fn warn_saturated(samples: u64) {
     if samples > 0 {

@@ -101,7 +101,7 @@ pub fn run(args: PruneArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
         },
         ..PruneConfig::default()
     };
-    let (mut pruned, report) = prune(&vae, &set, &config, &progress::bar(0, "steps"))?;
+    let (mut pruned, report) = prune(&vae, &set, &config, &progress::steps())?;
     pruned.provenance =
         Provenance { tool: TOOL.into(), command: command_line(), ..pruned.provenance };
     write_safetensors(&args.out, &pruned)?;

@@ -1,10 +1,10 @@
 //! `picovae train`: normal recordings to a `.safetensors` model.
 
 use super::front_end::FrontEndArgs;
+use super::progress;
 use crate::args::{DataArgs, Loaded, command_line, file_name, sha256_of, window_set};
 use crate::printer::{Listing, Printer, Table};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use picovae::graph::{Activation, Frontend, LikelihoodKind, Provenance, ScoreKind, TOOL};
 use picovae::import::write_safetensors;
 use picovae::train::{
@@ -153,7 +153,7 @@ pub fn run(args: TrainArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     let frontend = args.frontend(&loaded)?;
     let set = window_set(&loaded, &frontend, args.keep_label)?;
     let config = args.config();
-    let (mut vae, report) = train(&set, &frontend, &config, &progress_bar())?;
+    let (mut vae, report) = train(&set, &frontend, &config, &progress::steps())?;
     vae.provenance = Provenance {
         source: args.data.data.iter().map(|path| file_name(path)).collect::<Vec<_>>().join(" "),
         sha256: sha256_of(&args.data.data)?,
@@ -286,11 +286,4 @@ impl TrainArgs {
             },
         }
     }
-}
-
-/// On standard error, and only where that is a terminal.
-fn progress_bar() -> ProgressBar {
-    let template = "{bar:30} {percent:>3}% {eta:>4} left  {msg}";
-    let style = ProgressStyle::with_template(template);
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

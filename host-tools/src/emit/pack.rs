@@ -339,12 +339,14 @@ fn nibbles(rows: &Rows<'_>, bytes: &mut Vec<u8>) {
 /// The record's section holds them packed one after the other, each at a multiple of 16 bytes, and as
 /// many row numbers as phases times outputs. The bias of a phase folds in the zero point times
 /// the sum of that phase's weights only: taps of other phases meet inserted zeros.
-pub fn transposed_phases(
-    weights: &[i8],
+///
+/// Of positions instead of weights it tells where each phase's weights lie.
+pub fn transposed_phases<T: Copy>(
+    weights: &[T],
     kernel: [usize; 2],
     channels: usize,
     stride: [usize; 2],
-) -> Vec<Vec<i8>> {
+) -> Vec<Vec<T>> {
     let row = kernel[0] * kernel[1] * channels;
     let phases = (0..stride[0]).flat_map(|l| (0..stride[1]).map(move |w| [l, w]));
     let taps = |axis: usize, phase: usize| (phase..kernel[axis]).step_by(stride[axis]).rev();

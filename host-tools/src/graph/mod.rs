@@ -13,6 +13,7 @@ mod geometry;
 mod latent;
 mod likelihood;
 mod op;
+mod places;
 mod score;
 mod spectrum;
 mod windows;
@@ -27,6 +28,7 @@ pub use geometry::{Geometry, Shape};
 pub use latent::LatentGaussian;
 pub use likelihood::{Likelihood, LikelihoodKind};
 pub use op::Op;
+pub(crate) use places::Places;
 pub use score::{
     SAMPLES, ScoreKind, Scores, bernoulli_entropy, bernoulli_nll, gaussian_nll, kl_divergence,
     reconstruction_error,

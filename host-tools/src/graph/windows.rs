@@ -1,6 +1,6 @@
 //! Convolutions and pools in f32, one window of the batch at a time.
 
-use super::{Geometry, Layer, Op};
+use super::{Geometry, Layer, Op, Places};
 use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;
 
@@ -25,33 +25,44 @@ impl Op {
             Self::Convolution { weight, bias, geometry } => {
                 // The weight as `[out][taps * channels]`.
                 let matrix = flat(weight.as_slice(), geometry.output.channels);
-                each(geometry, &|x, y| convolution(geometry, &matrix, bias, x, y))
+                let places = Places::reading(geometry);
+                each(geometry, &|x, y| convolution(geometry, &places, &matrix, bias, x, y))
             }
             Self::TransposedConvolution { weight, bias, geometry } => {
                 // As `[out * taps][channels]`.
                 let matrix = flat(weight.as_slice(), geometry.output.channels * geometry.taps());
-                each(geometry, &|x, y| transposed(geometry, &matrix, bias, x, y))
+                let places = Places::writing(geometry);
+                each(geometry, &|x, y| transposed(geometry, &places, &matrix, bias, x, y))
             }
             Self::DepthwiseConvolution { weight, bias, geometry } => {
                 let weight = weight.as_slice().unwrap_or(&[]);
                 let taps = geometry.taps();
+                let places = Places::reading(geometry);
                 each(geometry, &|x, y| {
-                    pool(geometry, x, y, |channel, window| {
+                    pool(geometry, &places, x, y, |channel, window| {
                         let row = &weight[channel * taps..][..taps];
                         bias[channel] + window.map(|(tap, x)| row[tap] * x).sum::<f32>()
                     });
                 })
             }
-            Self::MaxPool(geometry) => each(geometry, &|x, y| {
-                pool(geometry, x, y, |_, window| window.fold(f32::MIN, |max, (_, x)| max.max(x)));
-            }),
-            Self::AveragePool(geometry) => each(geometry, &|x, y| {
-                pool(geometry, x, y, |_, window| {
-                    let (mut sum, mut count) = (0.0, 0u16);
-                    window.for_each(|(_, x)| (sum, count) = (sum + x, count + 1));
-                    sum / f32::from(count.max(1))
-                });
-            }),
+            Self::MaxPool(geometry) => {
+                let places = Places::reading(geometry);
+                each(geometry, &|x, y| {
+                    pool(geometry, &places, x, y, |_, window| {
+                        window.fold(f32::MIN, |max, (_, x)| max.max(x))
+                    });
+                })
+            }
+            Self::AveragePool(geometry) => {
+                let places = Places::reading(geometry);
+                each(geometry, &|x, y| {
+                    pool(geometry, &places, x, y, |_, window| {
+                        let (mut sum, mut count) = (0.0, 0u16);
+                        window.for_each(|(_, x)| (sum, count) = (sum + x, count + 1));
+                        sum / f32::from(count.max(1))
+                    });
+                })
+            }
         }
     }
 }
@@ -79,18 +90,15 @@ fn flat(weight: Option<&[f32]>, rows: usize) -> Array2<f32> {
 /// Gathers every window and multiplies once.
 fn convolution(
     geometry: &Geometry,
+    places: &Places,
     matrix: &Array2<f32>,
     bias: &Array1<f32>,
     x: &[f32],
     y: &mut [f32],
 ) {
-    let channels = geometry.input.channels;
     let mut patches = Array2::<f32>::zeros((geometry.positions(), matrix.ncols()));
-    for (mut patch, [l, w]) in patches.rows_mut().into_iter().zip(positions(geometry)) {
-        let Some(patch) = patch.as_slice_mut() else { continue };
-        for (tap, from) in taps(geometry, l, w) {
-            patch[tap * channels..][..channels].copy_from_slice(&x[from * channels..][..channels]);
-        }
+    if let Some(patches) = patches.as_slice_mut() {
+        places.gather(x, geometry.input.channels, patches);
     }
     let product = patches.dot(&matrix.t()) + bias;
     for (y, value) in y.iter_mut().zip(&product) {
@@ -101,30 +109,24 @@ fn convolution(
 /// Multiplies every place once and adds the products where they belong.
 fn transposed(
     geometry: &Geometry,
+    places: &Places,
     matrix: &Array2<f32>,
     bias: &Array1<f32>,
     x: &[f32],
     y: &mut [f32],
 ) {
-    let (input, outputs) = (geometry.input, geometry.output.channels);
-    let places = input.length * input.width;
-    let Ok(x) = ArrayView2::from_shape((places, input.channels), x) else { return };
+    let (outputs, taps) = (geometry.output.channels, geometry.taps());
+    let shape = (places.windows(), geometry.input.channels);
+    let Ok(x) = ArrayView2::from_shape(shape, x) else { return };
     // `[place][out * taps]`
     let products = x.dot(&matrix.t());
     for cell in y.chunks_exact_mut(outputs) {
         cell.iter_mut().zip(bias).for_each(|(y, bias)| *y = *bias);
     }
-    let [taps_l, taps_w] = geometry.kernel;
-    for (place, row) in products.rows().into_iter().enumerate() {
-        let (l, w) = (place / input.width, place % input.width);
-        for i in 0..taps_l {
-            let Some(to_l) = geometry.output_at(0, l, i) else { continue };
-            for j in 0..taps_w {
-                let Some(to_w) = geometry.output_at(1, w, j) else { continue };
-                let cell = (to_l * geometry.output.width + to_w) * outputs;
-                for (out, y) in y[cell..cell + outputs].iter_mut().enumerate() {
-                    *y += row[(out * taps_l + i) * taps_w + j];
-                }
+    for (window, row) in places.each().zip(products.rows()) {
+        for (tap, place) in window {
+            for (out, y) in y[place * outputs..][..outputs].iter_mut().enumerate() {
+                *y += row[out * taps + tap];
             }
         }
     }
@@ -133,36 +135,20 @@ fn transposed(
 /// Calls `of` with each channel's window, as pairs of tap and value.
 fn pool(
     geometry: &Geometry,
+    places: &Places,
     x: &[f32],
     y: &mut [f32],
     of: impl Fn(usize, &mut dyn Iterator<Item = (usize, f32)>) -> f32,
 ) {
     let channels = geometry.input.channels;
-    for (cell, [l, w]) in y.chunks_exact_mut(channels.max(1)).zip(positions(geometry)) {
+    // One window iterator a channel: they are cheap, the places are known.
+    for (at, cell) in y.chunks_exact_mut(channels.max(1)).enumerate() {
         for (channel, y) in cell.iter_mut().enumerate() {
             let mut window =
-                taps(geometry, l, w).map(|(tap, from)| (tap, x[from * channels + channel]));
+                places.window(at).map(|(tap, from)| (tap, x[from * channels + channel]));
             *y = of(channel, &mut window);
         }
     }
-}
-
-/// Every place of the output in order.
-fn positions(geometry: &Geometry) -> impl Iterator<Item = [usize; 2]> + use<> {
-    let (length, width) = (geometry.output.length, geometry.output.width);
-    (0..length).flat_map(move |l| (0..width).map(move |w| [l, w]))
-}
-
-/// The taps of an output's window that lie inside the input, and the place of each.
-fn taps(geometry: &Geometry, l: usize, w: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
-    let [length, width] = geometry.kernel;
-    (0..length).flat_map(move |i| {
-        (0..width).filter_map(move |j| {
-            let from_l = geometry.input_at(0, l, i)?;
-            let from_w = geometry.input_at(1, w, j)?;
-            Some((i * width + j, from_l * geometry.input.width + from_w))
-        })
-    })
 }
 
 #[cfg(test)]

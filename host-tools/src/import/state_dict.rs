@@ -270,7 +270,8 @@ fn split(stacked: &Layer, latent: usize) -> (Layer, Layer) {
     (half("mu", 0), half("logvar", latent))
 }
 
-fn stem(file_name: &str) -> String {
+/// The file's name up to its first dot: what a model without a name is called.
+pub(super) fn stem(file_name: &str) -> String {
     file_name.split('.').next().unwrap_or(file_name).to_string()
 }
 

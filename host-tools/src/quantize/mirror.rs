@@ -9,10 +9,12 @@
 use ndarray::{Array2, ArrayView2};
 use picovae_core::fixed::Rounding;
 use picovae_core::fixed::requantize::{requantize, requantize_single, saturate_i16};
+use picovae_core::score::reconstruction_error::GRID_FRAC_BITS;
 
 use super::grid::{Grid, Multiplier};
-use super::integers::{IntLayer, IntMatrix, IntOp, IntOutput, QuantizedVae};
-use crate::graph::{Geometry, Layer, Op, Vae};
+use super::integers::{IntLayer, IntLikelihood, IntMatrix, IntOp, IntOutput, QuantizedVae};
+use crate::emit::pack::transposed_phases;
+use crate::graph::{Layer, Op, Vae};
 
 /// A layer with its integers in the graph's order of storage.
 #[derive(Debug, Clone)]
@@ -76,7 +78,7 @@ impl Mirror {
                 for (half, unit) in [mu, logvar].iter().zip(units) {
                     let layer = graph.next()?;
                     let grids = vec![(unit, 0.0); latent.len];
-                    layers.push(MirrorLayer::new(layer, half, grid, grids, quantized.rounding)?);
+                    layers.push(MirrorLayer::new(layer, half, grid, grids)?);
                 }
             } else {
                 let layer = graph.next()?;
@@ -87,14 +89,15 @@ impl Mirror {
                 };
                 // A Gaussian output lies on the features' grid, zero point and all.
                 let last = index + 1 == quantized.layers.len();
-                let own = match (last, own.0 * 64.0 / quantized.frontend.grid.scale) {
-                    (true, ratio) if (ratio - 1.0).abs() < 1e-9 => {
-                        (own.0, 64.0 * f64::from(quantized.frontend.grid.zero_point))
+                let own = match &quantized.likelihood {
+                    IntLikelihood::Gaussian { .. } if last => {
+                        let fractions = f64::from(1u32 << GRID_FRAC_BITS);
+                        (own.0, fractions * f64::from(quantized.frontend.grid.zero_point))
                     }
                     _ => own,
                 };
                 let grids = vec![own; channels];
-                layers.push(MirrorLayer::new(layer, lowered, grid, grids, quantized.rounding)?);
+                layers.push(MirrorLayer::new(layer, lowered, grid, grids)?);
             }
             if let IntOutput::Int8 { grid: next, .. } = &lowered.output {
                 grid = *next;
@@ -130,13 +133,7 @@ impl Mirror {
 }
 
 impl MirrorLayer {
-    fn new(
-        layer: &Layer,
-        lowered: &IntLayer,
-        input: Grid,
-        grid: Vec<(f64, f64)>,
-        rounding: Rounding,
-    ) -> Option<Self> {
+    fn new(layer: &Layer, lowered: &IntLayer, input: Grid, grid: Vec<(f64, f64)>) -> Option<Self> {
         let mut op = layer.op.clone();
         if !matches!(op, Op::FullyConnected { .. })
             && matches!(lowered.op, IntOp::FullyConnected { .. })
@@ -153,7 +150,9 @@ impl MirrorLayer {
         match (&lowered.op, lowered.matrices.as_slice()) {
             (_, []) => {}
             (IntOp::TransposedConvolution(geometry), phases) => {
-                let at = phase_positions(geometry);
+                let (kernel, stride) = (geometry.kernel, geometry.stride);
+                let positions: Vec<usize> = (0..integers.len()).collect();
+                let at = transposed_phases(&positions, kernel, geometry.input.channels, stride);
                 for (phase, at) in phases.iter().zip(&at) {
                     for (weight, at) in phase.weights.iter().zip(at) {
                         *integers.get_mut(*at)? = *weight;
@@ -195,7 +194,7 @@ impl MirrorLayer {
             weight.iter_mut().zip(&integers).for_each(|(to, w)| *to = f32::from(*w));
             float_bias.fill(0.0);
         }
-        let output = lowered.output.clone();
+        let (output, rounding) = (lowered.output.clone(), lowered.rounding);
         Some(Self { op, bias, multiplier, unit, input, output, rounding, grid, exact })
     }
 
@@ -328,29 +327,6 @@ fn unfolded(matrix: &IntMatrix, zero_point: i64) -> (Vec<i64>, Vec<Multiplier>) 
     let sums = matrix.weights.chunks(row).map(|row| row.iter().map(|w| i64::from(*w)).sum::<i64>());
     let bias = matrix.bias.iter().zip(sums).map(|(b, sum)| i64::from(*b) + zero_point * sum);
     (bias.collect(), matrix.multiplier.clone())
-}
-
-/// Where each phase's weights lie in `[out][kernel length][kernel width][channels]`.
-fn phase_positions(geometry: &Geometry) -> Vec<Vec<usize>> {
-    let ([length, width], channels) = (geometry.kernel, geometry.input.channels);
-    let outputs = geometry.output.channels;
-    let taps = |axis: usize, phase: usize| {
-        (phase..geometry.kernel[axis]).step_by(geometry.stride[axis]).rev()
-    };
-    let mut phases = Vec::new();
-    for l in 0..geometry.stride[0] {
-        for w in 0..geometry.stride[1] {
-            let mut at = Vec::new();
-            for out in 0..outputs {
-                for (i, j) in taps(0, l).flat_map(|i| taps(1, w).map(move |j| (i, j))) {
-                    let start = ((out * length + i) * width + j) * channels;
-                    at.extend(start..start + channels);
-                }
-            }
-            phases.push(at);
-        }
-    }
-    phases
 }
 
 /// The two halves of a merged head.

@@ -23,6 +23,7 @@ mod rewrite;
 mod stage;
 
 use super::network::Network;
+use super::state_dict::stem;
 use super::{ForeignOptions, Problem};
 use crate::graph::{
     Activation, Frontend, Likelihood, LikelihoodKind, Provenance, ScoreKind, TOOL, Vae,
@@ -119,27 +120,24 @@ impl Assembly<'_, '_> {
                 window.length, window.channels
             ));
         }
-        let mut vae =
-            Vae {
-                name: self.options.name.clone().unwrap_or_else(|| {
-                    file_name.split('.').next().unwrap_or(file_name).to_string()
-                }),
-                frontend,
-                encoder,
-                mu,
-                logvar,
-                decoder,
-                likelihood: match likelihood {
-                    LikelihoodKind::Bernoulli => Likelihood::Bernoulli,
-                    LikelihoodKind::Gaussian => Likelihood::Gaussian { precision: None },
-                },
-                score,
-                provenance: Provenance {
-                    source: file_name.to_string(),
-                    tool: TOOL.into(),
-                    ..Provenance::default()
-                },
-            };
+        let mut vae = Vae {
+            name: self.options.name.clone().unwrap_or_else(|| stem(file_name)),
+            frontend,
+            encoder,
+            mu,
+            logvar,
+            decoder,
+            likelihood: match likelihood {
+                LikelihoodKind::Bernoulli => Likelihood::Bernoulli,
+                LikelihoodKind::Gaussian => Likelihood::Gaussian { precision: None },
+            },
+            score,
+            provenance: Provenance {
+                source: file_name.to_string(),
+                tool: TOOL.into(),
+                ..Provenance::default()
+            },
+        };
         name_apart(&mut vae);
         vae
     }

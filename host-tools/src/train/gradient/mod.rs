@@ -7,7 +7,6 @@ mod activation;
 mod adam;
 mod loss;
 mod operators;
-mod places;
 
 pub(crate) use adam::Adam;
 pub(crate) use loss::{Distillation, LossConfig, StepLoss};
@@ -89,8 +88,9 @@ impl Arithmetic for Float {
     }
 }
 
-/// The device's integers; the model's weights must be [`MirrorLayer::effective`]
-/// (crate::quantize::MirrorLayer::effective), so that the gradient is taken where the integers are.
+/// The device's integers. The model's weights must be
+/// [`MirrorLayer::effective`](crate::quantize::MirrorLayer::effective), so that the gradient is
+/// taken where the integers are.
 impl Arithmetic for Mirror {
     fn run(&self, index: usize, layer: &Layer, x: ArrayView2<'_, f32>) -> (Array2<f32>, Step) {
         let Some(own) = self.layers.get(index) else {

@@ -5,8 +5,7 @@
 
 use ndarray::{Array2, ArrayView2, Axis};
 
-use super::places::Places;
-use crate::graph::{Geometry, Op};
+use crate::graph::{Geometry, Op, Places};
 
 /// What the backward pass of an operator needs of its forward pass.
 #[derive(Debug)]

@@ -1,13 +1,14 @@
-//! Which place of the input each tap of each output meets, once a layer.
+//! Which place of the input each tap of each output meets, once a layer: what forward
+//! and backward pass of every windowed operator share.
 
-use crate::graph::Geometry;
+use super::Geometry;
 
 /// A tap in the padding.
 const OUTSIDE: u32 = u32::MAX;
 
 /// The places a windowed operator reads (or a transposed one writes).
 #[derive(Debug, Clone)]
-pub(super) struct Places {
+pub(crate) struct Places {
     /// `[window][tap]`: place of the other side, or [`OUTSIDE`].
     map: Vec<u32>,
     taps: usize,
@@ -15,7 +16,7 @@ pub(super) struct Places {
 
 impl Places {
     /// Of a convolution or pool: windows are output places, the other side is the input.
-    pub(super) fn reading(geometry: &Geometry) -> Self {
+    pub(crate) fn reading(geometry: &Geometry) -> Self {
         let (windows, other) = (geometry.output, geometry.input);
         Self::new(geometry, [windows.length, windows.width], other.width, |axis, at, tap| {
             geometry.input_at(axis, at, tap)
@@ -23,7 +24,7 @@ impl Places {
     }
 
     /// Of a transposed convolution: windows are input places, the other side is the output.
-    pub(super) fn writing(geometry: &Geometry) -> Self {
+    pub(crate) fn writing(geometry: &Geometry) -> Self {
         let (windows, other) = (geometry.input, geometry.output);
         Self::new(geometry, [windows.length, windows.width], other.width, |axis, at, tap| {
             geometry.output_at(axis, at, tap)
@@ -51,20 +52,23 @@ impl Places {
     }
 
     /// Windows of one sample.
-    pub(super) fn windows(&self) -> usize {
+    pub(crate) fn windows(&self) -> usize {
         self.map.len() / self.taps.max(1)
     }
 
     /// Taps inside, as (tap, place), of each window in order.
-    pub(super) fn each(&self) -> impl Iterator<Item = impl Iterator<Item = (usize, usize)> + '_> {
-        self.map.chunks_exact(self.taps.max(1)).map(|window| {
-            let taps = window.iter().enumerate();
-            taps.filter(|(_, place)| **place != OUTSIDE).map(|(tap, place)| (tap, *place as usize))
-        })
+    pub(crate) fn each(&self) -> impl Iterator<Item = impl Iterator<Item = (usize, usize)> + '_> {
+        (0..self.windows()).map(|at| self.window(at))
+    }
+
+    /// Taps inside, as (tap, place), of window `at`.
+    pub(crate) fn window(&self, at: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let taps = self.map.iter().skip(at * self.taps).take(self.taps).enumerate();
+        taps.filter(|(_, place)| **place != OUTSIDE).map(|(tap, place)| (tap, *place as usize))
     }
 
     /// `[place][channels]` to `[window][tap][channels]`, zeros outside.
-    pub(super) fn gather(&self, from: &[f32], channels: usize, to: &mut [f32]) {
+    pub(crate) fn gather(&self, from: &[f32], channels: usize, to: &mut [f32]) {
         let len = self.taps * channels;
         for (window, to) in self.each().zip(to.chunks_exact_mut(len.max(1))) {
             to.fill(0.0);
@@ -76,7 +80,7 @@ impl Places {
     }
 
     /// Adds `[window][tap][channels]` to `[place][channels]`: the adjoint of [`gather`](Self::gather).
-    pub(super) fn scatter(&self, from: &[f32], channels: usize, to: &mut [f32]) {
+    pub(crate) fn scatter(&self, from: &[f32], channels: usize, to: &mut [f32]) {
         let len = self.taps * channels;
         for (window, from) in self.each().zip(from.chunks_exact(len.max(1))) {
             for (tap, place) in window {
