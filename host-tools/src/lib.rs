@@ -15,6 +15,7 @@
 //! | [`evaluate`] | figures of a model, float or int8, on labelled recordings |
 //! | [`compress`] | passes that make a model smaller |
 //! | [`diff`] | two models on the same windows, layer by layer |
+//! | [`report`] | what was done, as one HTML file |
 //! | [`metrics`] | ROC AUC, average precision, F1, false alarms |
 //!
 //! The command line lives in the binary of the same name: it parses, calls
@@ -30,6 +31,7 @@ pub mod import;
 pub mod metrics;
 pub mod quantize;
 pub mod recording;
+pub mod report;
 pub mod simulate;
 pub mod synth;
 pub mod train;

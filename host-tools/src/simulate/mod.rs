@@ -14,6 +14,7 @@ pub use calibrate::{CalibrateError, calibrate_set};
 pub use decide::DecisionOptions;
 pub use events::{StreamEvent, stream_events};
 pub use grid::{GridError, image_grid, trace_grid};
+pub(crate) use plot::register_font;
 pub use plot::{PlotError, plot};
 pub use scorer::{Scorer, ScorerBatch, ScorerMemory, ScorerWeights, TOGETHER};
 

@@ -115,7 +115,7 @@ fn draw(
 }
 
 /// The font ships with the tool: a fresh machine may have none.
-fn register_font() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn register_font() -> Result<(), Box<dyn std::error::Error>> {
     static ONCE: Once = Once::new();
     let mut failed = false;
     ONCE.call_once(|| {

@@ -1,0 +1,13 @@
+//! One self-contained HTML file: what was done to a model and what it cost. No
+//! script, no font, nothing fetched: it opens from a stick on a plane.
+//!
+//! A [`Page`] takes sections of paragraphs, tables, [`Chart`]s and pictures in
+//! order; [`Page::save`] writes it.
+
+mod chart;
+mod page;
+mod picture;
+
+pub use chart::{Chart, ChartError, Mark, Series};
+pub use page::{Page, ReportError};
+pub use picture::{images, traces};
