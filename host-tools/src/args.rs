@@ -29,6 +29,8 @@ pub enum Command {
     Diff(commands::diff::DiffArgs),
     /// Judge a model on labelled recordings: ROC AUC, F1, false alarms, ELBO.
     Eval(commands::eval::EvalArgs),
+    /// From recordings of normal operation to a detector, in one step.
+    Fit(Box<commands::fit::FitArgs>),
     /// Decode draws from the prior into a picture.
     Generate(commands::generate::GenerateArgs),
     /// Bring a model of another tool: PyTorch, ONNX, Keras, TensorFlow Lite.

@@ -293,7 +293,13 @@ mod tests {
 
     fn recording() -> Recording {
         let samples = (0..64).map(|i| ((i * 7) % 11) as f32 - 5.0).collect();
-        Recording { path: "x.npy".into(), shape: vec![32, 2], samples, columns: Vec::new() }
+        Recording {
+            path: "x.npy".into(),
+            shape: vec![32, 2],
+            samples,
+            columns: Vec::new(),
+            sample_rate: None,
+        }
     }
 
     #[test]

@@ -12,10 +12,12 @@
 //! | [`quantize`] | float graph to int8 |
 //! | [`emit`] | int8 to blob |
 //! | [`simulate`] | the blob on the host, through `picovae-core` |
+//! | [`fit`] | from normal recordings to a detector, in one step |
 //! | [`evaluate`] | figures of a model, float or int8, on labelled recordings |
 //! | [`compress`] | passes that make a model smaller |
 //! | [`diff`] | two models on the same windows, layer by layer |
 //! | [`report`] | what was done, as one HTML file |
+//! | [`threshold`] | the threshold from a stated number of false alarms |
 //! | [`metrics`] | ROC AUC, average precision, F1, false alarms |
 //!
 //! The command line lives in the binary of the same name: it parses, calls
@@ -26,6 +28,7 @@ pub mod cost;
 pub mod diff;
 pub mod emit;
 pub mod evaluate;
+pub mod fit;
 pub mod graph;
 pub mod import;
 pub mod metrics;
@@ -34,4 +37,5 @@ pub mod recording;
 pub mod report;
 pub mod simulate;
 pub mod synth;
+pub mod threshold;
 pub mod train;

@@ -10,8 +10,8 @@ use picovae::import::{
 use picovae::quantize::{QuantizeOptions, lower, observe};
 use picovae::recording::{Recording, WindowSet};
 use picovae::simulate::{
-    DetectorOptions, Scorer, ScorerWeights, Simulator, SimulatorArena, assemble, frontend_of,
-    real_score, score_all, score_set, window_noise,
+    DetectorOptions, FalseAlarms, Scorer, ScorerWeights, Simulator, SimulatorArena, assemble,
+    frontend_of, real_score, score_all, score_set, window_noise,
 };
 use picovae_core::trace::ActivationHash;
 use picovae_core::{Model, ScoreKind};
@@ -158,7 +158,7 @@ fn every_score_is_the_same() {
             let quantized = lower(&vae, &ranges, &options).unwrap();
             let detector = DetectorOptions {
                 target: "portable".into(),
-                false_alarm_rate: 0.01,
+                false_alarms: FalseAlarms::Share(0.01),
                 decision: picovae::simulate::DecisionOptions::default(),
             };
             let detector = assemble(quantized, &set, &detector).unwrap();

@@ -3,6 +3,9 @@
 pub mod decision;
 pub mod diff;
 pub mod eval;
+pub mod false_alarms;
+pub mod fit;
+mod fit_report;
 pub mod front_end;
 pub mod generate;
 pub mod import;
@@ -24,6 +27,7 @@ pub fn run(command: Command, printer: &mut Printer) -> miette::Result<ExitCode> 
     match command {
         Command::Diff(args) => diff::run(args, printer),
         Command::Eval(args) => eval::run(args, printer),
+        Command::Fit(args) => fit::run(*args, printer),
         Command::Generate(args) => generate::run(args, printer),
         Command::Import(args) => import::run(args, printer),
         Command::Inspect(args) => inspect::run(args, printer),

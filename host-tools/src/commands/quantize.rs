@@ -9,11 +9,12 @@ use picovae::graph::{Likelihood, ScoreKind};
 use picovae::import::Int8Model;
 use picovae::quantize::{QuantizeError, QuantizeOptions, RangeMethod, WeightBits, lower, observe};
 use picovae::recording::WindowSet;
-use picovae::simulate::{Assembled, DetectorOptions, assemble, real_score, score_set};
+use picovae::simulate::{Assembled, DetectorOptions, FalseAlarms, assemble, real_score, score_set};
 use picovae_core::fixed::Rounding;
 use serde::Serialize;
 
 use super::decision::DecisionArgs;
+use super::false_alarms::{FalseAlarmArgs, TailReport, describe};
 use super::model_file::{ForeignArgs, RecordingArgs, Source, open_source};
 use crate::args::{Loaded, file_name, window_set};
 use crate::printer::{Listing, Printer};
@@ -60,8 +61,15 @@ pub struct QuantizeArgs {
     #[arg(long, value_name = "CORE", default_value = "portable", value_parser = TARGETS)]
     target: String,
     /// Share of normal windows that may alarm; sets the threshold.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 0.01,
+        conflicts_with = "false_alarms_per_day"
+    )]
     false_alarm_rate: f64,
+    #[command(flatten)]
+    false_alarms: FalseAlarmArgs,
     /// Fail (exit 1) where the mean score drifts by more than this share.
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     max_drift: f64,
@@ -72,7 +80,7 @@ pub struct QuantizeArgs {
 }
 
 /// Values of `--target`.
-pub(super) const TARGETS: [&str; 8] = [
+pub(crate) const TARGETS: [&str; 8] = [
     "portable",
     "cortex-m0",
     "cortex-m0plus",
@@ -109,6 +117,7 @@ struct QuantizeReport {
     drift: Option<f64>,
     max_drift: f64,
     threshold: Option<f64>,
+    tail: Option<TailReport>,
 }
 
 /// Runs the verb.
@@ -146,7 +155,7 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
     let quantized = lower(&vae, &ranges, &options)?;
     let detector = DetectorOptions {
         target: args.target.clone(),
-        false_alarm_rate: args.false_alarm_rate,
+        false_alarms: wanted(&args, vae.frontend.hop, &loaded)?,
         decision: args.decision.options()?,
     };
     let assembled = assemble(quantized, &set, &detector)?;
@@ -173,6 +182,7 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
         threshold: calibrated
             .threshold
             .map(|raw| real_score(picovae_core::Score(raw), model.score_kind())),
+        tail: assembled.tail.as_ref().map(TailReport::from),
     };
     let ratio = report.float_bytes as f64 / report.blob_bytes as f64;
     let threshold = report.threshold.map_or("none".into(), |t| format!("{t:.5}"));
@@ -185,6 +195,7 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
         .row(&*format!("mean {} float", vae.score), format!("{float:.5}"))
         .row(&*format!("mean {} int8", vae.score), format!("{int8:.5} ({:+.3} %)", 100.0 * drift))
         .row("threshold", threshold)
+        .row("its tail", assembled.tail.as_ref().map_or("-".into(), describe))
         .to_string();
     printer.report(&report, &text)?;
     // A drift that is not a number is beyond every budget.
@@ -214,10 +225,10 @@ fn calibrate(
     let (name, params, score) = (quantized.name.clone(), quantized.params(), quantized.score);
     let detector = DetectorOptions {
         target: args.target.clone(),
-        false_alarm_rate: args.false_alarm_rate,
+        false_alarms: wanted(args, quantized.frontend.float.hop, loaded)?,
         decision: args.decision.options()?,
     };
-    let Assembled { blob, calibrated, .. } = assemble(quantized, &set, &detector)?;
+    let Assembled { blob, calibrated, tail, .. } = assemble(quantized, &set, &detector)?;
     blob.save(&args.out)?;
     let model = blob.model()?;
     let scores = score_set(&model, &set).into_diagnostic()?;
@@ -239,6 +250,7 @@ fn calibrate(
         threshold: calibrated
             .threshold
             .map(|raw| real_score(picovae_core::Score(raw), model.score_kind())),
+        tail: tail.as_ref().map(TailReport::from),
     };
     let threshold = report.threshold.map_or("none".into(), |t| format!("{t:.5}"));
     let text = Listing::new()
@@ -249,9 +261,16 @@ fn calibrate(
         .row("calibration windows", report.calibration_windows)
         .row(&*format!("mean {}", report.score), format!("{:.5}", report.mean_score_int8))
         .row("threshold", threshold)
+        .row("its tail", tail.as_ref().map_or("-".into(), describe))
         .to_string();
     printer.report(&report, &text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The false alarms asked for, over the recordings' own rate.
+fn wanted(args: &QuantizeArgs, hop: usize, loaded: &[Loaded]) -> miette::Result<FalseAlarms> {
+    let known = loaded.iter().find_map(|loaded| loaded.recording.sample_rate);
+    args.false_alarms.wanted(args.false_alarm_rate, hop, known)
 }
 
 /// Drift over the score's size. A Gaussian NLL may be near 0, where its own size

@@ -2,7 +2,7 @@
 
 use super::csv_table::Table;
 use super::timestamps::{self, Steps};
-use super::{Recording, RecordingError, label_words};
+use super::{ReadOptions, Recording, RecordingError, label_words};
 use std::path::Path;
 
 /// Reads the wanted columns, or every numeric one that does not just count
@@ -10,13 +10,18 @@ use std::path::Path;
 pub(super) fn read(
     path: &Path,
     bytes: &[u8],
-    wanted: &[String],
+    options: &ReadOptions,
 ) -> Result<Recording, RecordingError> {
     let table = Table::sniff(path, bytes)?;
-    if !wanted.is_empty() {
-        let kept: Vec<usize> =
-            wanted.iter().map(|want| table.column(path, want)).collect::<Result<_, _>>()?;
-        return read_numbers(path, &table, &kept, |_, _| {});
+    let sample_rate = timestamps::rate(&table);
+    let rated = |recording: Recording| Recording { sample_rate, ..recording };
+    if !options.columns.is_empty() {
+        let kept: Vec<usize> = options
+            .columns
+            .iter()
+            .map(|want| table.column(path, want))
+            .collect::<Result<_, _>>()?;
+        return read_numbers(path, &table, &kept, options.gaps, |_, _| {}).map(rated);
     }
     let numeric = table.numeric_columns();
     let why_not = |column: &usize| match &table.names[*column] {
@@ -34,13 +39,13 @@ pub(super) fn read(
         report_dropped(path, &table.names[*column], why_not(column).unwrap_or_default());
     }
     let mut steps = vec![Steps::default(); kept.len()];
-    let recording = read_numbers(path, &table, &kept, |at, cell| {
+    let recording = read_numbers(path, &table, &kept, options.gaps, |at, cell| {
         let steps = &mut steps[at];
         if steps.may_count() {
             steps.push(table.number_f64(kept[at], cell).unwrap_or(f64::NAN));
         }
     })?;
-    Ok(without_counters(recording, &steps))
+    Ok(rated(without_counters(recording, &steps)))
 }
 
 /// Reads one column of labels, numbers or words: the one called `column`, or
@@ -109,6 +114,7 @@ fn read_numbers(
     path: &Path,
     table: &Table<'_>,
     kept: &[usize],
+    gaps: bool,
     mut watch: impl FnMut(usize, &str),
 ) -> Result<Recording, RecordingError> {
     let mut at = 0;
@@ -117,6 +123,8 @@ fn read_numbers(
         at = (at + 1) % kept.len();
         let name = || table.names[column].clone();
         match table.number(column, cell) {
+            None if gaps && is_missing(cell) => Ok(f32::NAN),
+            Some(value) if gaps && !value.is_finite() => Ok(f32::NAN),
             None => Err(RecordingError::NotANumber {
                 path: path.to_path_buf(),
                 line,
@@ -132,6 +140,11 @@ fn read_numbers(
             Some(value) => Ok(value),
         }
     })
+}
+
+/// What stands in a cell without a sample.
+fn is_missing(cell: &str) -> bool {
+    ["", "na", "n/a", "null", "none", "-", "?"].iter().any(|word| word.eq_ignore_ascii_case(cell))
 }
 
 /// Reads columns, each cell (column, line, text) by `value`.
@@ -158,6 +171,7 @@ fn read_cells(
         shape: vec![rows, kept.len()],
         samples,
         columns: kept.iter().map(|c| table.names[*c].clone()).collect(),
+        sample_rate: None,
     })
 }
 
@@ -178,6 +192,7 @@ fn without_counters(recording: Recording, steps: &[Steps]) -> Recording {
         samples: samples.filter_map(|(x, keep)| keep.then_some(*x)).collect(),
         columns: columns.filter_map(|(name, keep)| keep.then_some(name)).collect(),
         path: recording.path,
+        sample_rate: recording.sample_rate,
     }
 }
 
@@ -190,7 +205,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Recording {
-        super::read(Path::new("a.csv"), text.as_bytes(), &[]).unwrap()
+        super::read(Path::new("a.csv"), text.as_bytes(), &ReadOptions::default()).unwrap()
     }
 
     fn lines(rows: usize, line: impl Fn(usize) -> String) -> String {
@@ -218,10 +233,13 @@ mod tests {
         assert_eq!(read("a,note\n1,x;y\n3,z\n").samples, [1.0, 3.0]);
         assert_eq!(read("\"a;b\",c\n1,2\n").columns, ["a;b", "c"]);
         // Grouped thousands beside decimal points are not guessed at.
-        let error = super::read(Path::new("a.csv"), b"1.5;2\n1,234;3\n", &[]).unwrap_err();
+        let error = super::read(Path::new("a.csv"), b"1.5;2\n1,234;3\n", &ReadOptions::default())
+            .unwrap_err();
         assert!(error.to_string().contains("`1,234`"), "{error}");
         // A line that was cut off does not change the separator.
-        let error = super::read(Path::new("a.csv"), b"0,0;1,5\n0,1;1,6\n0,2\n", &[]).unwrap_err();
+        let error =
+            super::read(Path::new("a.csv"), b"0,0;1,5\n0,1;1,6\n0,2\n", &ReadOptions::default())
+                .unwrap_err();
         assert!(matches!(error, RecordingError::Ragged { line: 3, expected: 2, found: 1, .. }));
     }
 
@@ -237,8 +255,9 @@ mod tests {
         assert_eq!((&recording.shape[..], recording.samples[2]), (&[16, 2][..], 1.0));
         assert_eq!(recording.columns, ["1", "2"]);
         assert_eq!(read(&format!("sec,a,b\n{text}")).columns, ["a", "b"]);
-        let named = ["0".to_string(), "1".to_string()];
-        let kept = super::read(Path::new("a.csv"), text.as_bytes(), &named).unwrap();
+        let columns = vec!["0".to_string(), "1".to_string()];
+        let options = ReadOptions { columns, ..ReadOptions::default() };
+        let kept = super::read(Path::new("a.csv"), text.as_bytes(), &options).unwrap();
         assert_eq!(kept.shape, [16, 2]);
         // Too few rows to tell, and never the last column left.
         assert_eq!(read(&lines(15, |i| format!("{i},{}\n", i % 3))).shape, [15, 2]);

@@ -1,6 +1,6 @@
 //! Labels of clips, windows or frames.
 
-use super::{Clips, RecordingError, Rows, csv_text, idx, load, npy};
+use super::{Clips, RecordingError, Rows, csv_text, idx, load, npy, npz, waveform};
 use std::path::{Path, PathBuf};
 
 /// Integer labels as read from a file; 0 is normal by convention.
@@ -35,7 +35,11 @@ impl Labels {
         let bytes = load::bytes(path)?;
         let recording = match load::Format::of(&bytes) {
             load::Format::Npy => npy::read(path, &bytes)?,
+            load::Format::Npz => {
+                npz::read(path, &bytes, &column.map_or_else(Vec::new, |c| vec![c.into()]))?
+            }
             load::Format::Idx => idx::read(path, &bytes)?,
+            load::Format::Wav => waveform::read_wav(path, &bytes)?,
             load::Format::Text => csv_text::read_labels(path, &bytes, column)?,
         };
         if recording.shape.iter().filter(|len| **len != 1).count() > 1 {

@@ -12,7 +12,9 @@ const MAX_UNPACKED_BYTES: u64 = 4 << 30;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Npy,
+    Npz,
     Idx,
+    Wav,
     Text,
 }
 
@@ -20,7 +22,9 @@ impl Format {
     pub(super) fn of(bytes: &[u8]) -> Self {
         match bytes {
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Self::Npy,
+            [b'P', b'K', 3, 4, ..] => Self::Npz,
             [0, 0, ..] => Self::Idx,
+            _ if super::waveform::is_wav(bytes) => Self::Wav,
             _ => Self::Text,
         }
     }

@@ -15,14 +15,18 @@ mod label_words;
 mod labels;
 mod load;
 mod npy;
+mod npz;
+mod options;
 mod rows;
 mod timestamps;
+mod waveform;
 mod window_set;
 
 pub use clips::{Clips, Window};
 pub use error::RecordingError;
 pub use labels::{Labels, WindowLabels};
 pub use npy::{write_f32 as write_npy_f32, write_i16 as write_npy_i16};
+pub use options::{Headerless, ReadOptions};
 pub use rows::Rows;
 pub use window_set::WindowSet;
 
@@ -39,6 +43,8 @@ pub struct Recording {
     pub samples: Vec<f32>,
     /// Names of the columns of a CSV file; empty for arrays.
     pub columns: Vec<String>,
+    /// Frames a second, where the file says: a WAV header, a column of timestamps.
+    pub sample_rate: Option<f64>,
 }
 
 impl Recording {
@@ -54,18 +60,46 @@ impl Recording {
     /// [`RecordingError`], always naming the file: unreadable, truncated,
     /// unknown format or dtype, a cell that is not a finite number.
     pub fn read(path: impl AsRef<Path>, columns: &[String]) -> Result<Self, RecordingError> {
+        Self::read_with(path, &ReadOptions { columns: columns.to_vec(), ..ReadOptions::default() })
+    }
+
+    /// [`Self::read`] with all there is to say: also NPZ (`columns` names the array), WAV, and
+    /// samples without a header; missing samples may be kept as NaN.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_with(
+        path: impl AsRef<Path>,
+        options: &ReadOptions,
+    ) -> Result<Self, RecordingError> {
         let path = path.as_ref();
         let bytes = load::bytes(path)?;
+        if let Some(kind) = options.headerless {
+            return waveform::read_headerless(path, &bytes, kind)?.checked(options);
+        }
         let recording = match load::Format::of(&bytes) {
+            load::Format::Npz => {
+                return npz::read(path, &bytes, &options.columns)?.checked(options);
+            }
             load::Format::Npy => npy::read(path, &bytes)?,
             load::Format::Idx => idx::read(path, &bytes)?,
-            load::Format::Text => return csv_text::read(path, &bytes, columns),
+            load::Format::Wav => waveform::read_wav(path, &bytes)?,
+            load::Format::Text => return csv_text::read(path, &bytes, options),
         };
-        if !columns.is_empty() {
+        if !options.columns.is_empty() {
             return Err(RecordingError::NoColumns { path: path.to_path_buf() });
         }
-        recording.check_finite()?;
-        Ok(recording)
+        recording.checked(options)
+    }
+
+    /// Finite, or with NaN where samples are missing.
+    fn checked(mut self, options: &ReadOptions) -> Result<Self, RecordingError> {
+        if options.gaps {
+            self.samples.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = f32::NAN);
+        } else {
+            self.check_finite()?;
+        }
+        Ok(self)
     }
 
     /// A recording made in memory.
@@ -88,7 +122,7 @@ impl Recording {
                 unit: "samples",
             });
         }
-        let recording = Self { path, shape, samples, columns: Vec::new() };
+        let recording = Self { path, shape, samples, columns: Vec::new(), sample_rate: None };
         recording.check_finite()?;
         Ok(recording)
     }

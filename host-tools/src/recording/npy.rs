@@ -78,7 +78,13 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Recording, RecordingErro
     if samples.is_empty() {
         return Err(RecordingError::Empty { path: path.to_path_buf() });
     }
-    Ok(Recording { path: path.to_path_buf(), shape, samples, columns: Vec::new() })
+    Ok(Recording {
+        path: path.to_path_buf(),
+        shape,
+        samples,
+        columns: Vec::new(),
+        sample_rate: None,
+    })
 }
 
 /// A damaged length field must not make the parser allocate: it is compared

@@ -232,3 +232,68 @@ fn labels_fit_clips_windows_or_frames() {
     let two = Scratch::new("two.csv", b"a,b\n1,2\n1,3\n");
     assert!(matches!(Labels::read(&two.0, None), Err(RecordingError::LabelShape { .. })));
 }
+
+#[test]
+fn waveforms_know_their_rate_and_channels() {
+    let mut wav = std::io::Cursor::new(Vec::new());
+    let spec = hound::WavSpec {
+        channels: 2,
+        sample_rate: 16_000,
+        bits_per_sample: 24,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::new(&mut wav, spec).unwrap();
+    for sample in [256, -512, 768, 8_388_607] {
+        writer.write_sample(sample).unwrap();
+    }
+    writer.finalize().unwrap();
+    let file = Scratch::new("a.wav", &wav.into_inner());
+    let recording = file.read().unwrap();
+    assert_eq!((&recording.shape[..], recording.sample_rate), (&[2, 2][..], Some(16_000.0)));
+    assert_eq!(recording.samples[..3], [1.0, -2.0, 3.0]);
+
+    let bytes: Vec<u8> = [1i16, -2, 3, 4, 5, 6].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let file = Scratch::new("a.i16", &bytes);
+    let with = |kind: &str| {
+        let headerless = Some(kind.parse().unwrap());
+        Recording::read_with(&file.0, &ReadOptions { headerless, ..ReadOptions::default() })
+    };
+    assert_eq!(with("i16x3").unwrap().shape, [2, 3]);
+    assert_eq!(with("i16").unwrap().samples, [1.0, -2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert!(with("i16x4").unwrap_err().to_string().contains("frames of 4"));
+    assert!(with("f32").unwrap_err().to_string().contains("NaN"));
+    assert!("u8x3".parse::<Headerless>().is_err() && "i16x0".parse::<Headerless>().is_err());
+}
+
+#[test]
+fn one_array_of_an_archive() {
+    use std::io::Write;
+    let archive = |names: &[&str]| {
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (at, name) in names.iter().enumerate() {
+            let options = zip::write::SimpleFileOptions::default();
+            zip.start_file(format!("{name}.npy"), options).unwrap();
+            zip.write_all(&npy("<f4", "False", "(2, 1)", &floats(&[at as f32, 5.0]))).unwrap();
+        }
+        Scratch::new("a.npz", &zip.finish().unwrap().into_inner())
+    };
+    assert_eq!(archive(&["x"]).read().unwrap().samples, [0.0, 5.0]);
+    let two = archive(&["x", "y"]);
+    assert!(two.read().unwrap_err().to_string().contains("NPZ of x, y"));
+    assert_eq!(Recording::read(&two.0, &["y".into()]).unwrap().samples, [1.0, 5.0]);
+    let error = Recording::read(&two.0, &["z".into()]).unwrap_err();
+    assert!(matches!(error, RecordingError::UnknownColumn { .. }));
+}
+
+#[test]
+fn gaps_are_kept_where_asked_for() {
+    let file = Scratch::new("a.csv", b"x,y\n1,2\n,3\nnan,inf\nNA,5\n");
+    let gaps = ReadOptions { gaps: true, ..ReadOptions::default() };
+    let recording = Recording::read_with(&file.0, &gaps).unwrap();
+    let missing: Vec<bool> = recording.samples.iter().map(|x| x.is_nan()).collect();
+    assert_eq!(missing, [false, false, true, false, true, true, true, false]);
+    assert!(file.read().is_err());
+    let file = Scratch::new("a.npy", &npy("<f4", "False", "(2, 1)", &floats(&[f32::NAN, 1.0])));
+    assert!(Recording::read_with(&file.0, &gaps).unwrap().samples[0].is_nan());
+    assert!(matches!(file.read(), Err(RecordingError::NotFinite { .. })));
+}

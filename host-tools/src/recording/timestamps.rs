@@ -1,5 +1,7 @@
 //! Columns that count time or rows rather than measure anything.
 
+use super::csv_table::Table;
+
 /// Rows it takes to believe that a column counts.
 const MIN_ROWS: usize = 16;
 
@@ -11,6 +13,66 @@ const NAMES: [&str; 7] = ["time", "timestamp", "ts", "datetime", "date", "index"
 /// Whether a header names a column of timestamps or row numbers.
 pub(super) fn is_named(name: &str) -> bool {
     NAMES.iter().any(|known| known.eq_ignore_ascii_case(name.trim()))
+}
+
+/// Frames a second by the first column of timestamps, if there is one: the reciprocal of the
+/// median step between the first lines.
+pub(super) fn rate(table: &Table<'_>) -> Option<f64> {
+    let data = &table.sniffed[usize::from(table.has_header)..];
+    let by_column = |column: usize| {
+        let number = |cell: &str| table.number_f64(column, cell);
+        let named = table.has_header
+            && is_named(&table.names[column])
+            && !is_row_number(&table.names[column]);
+        let times: Option<Vec<(f64, f64)>> = data
+            .iter()
+            .map(|record| {
+                let cell = record.get(column)?;
+                match number(cell) {
+                    Some(time) => named.then(|| (time, unit(time))),
+                    None => Some((seconds(cell)?, 1.0)),
+                }
+            })
+            .collect();
+        let times = times.filter(|times| times.len() > 2)?;
+        let mut steps: Vec<f64> = times.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+        steps.sort_by(f64::total_cmp);
+        // The unit last: an epoch in seconds has few digits left for fractions.
+        let step = steps[steps.len() / 2] / times[0].1;
+        (step.is_finite() && step > 0.0).then(|| 1.0 / step)
+    };
+    (0..table.names.len()).find_map(by_column)
+}
+
+/// Row numbers are no time.
+fn is_row_number(name: &str) -> bool {
+    ["index", "unnamed: 0"].iter().any(|known| known.eq_ignore_ascii_case(name.trim()))
+}
+
+/// Units a second of a numeric time: epochs of nanoseconds, microseconds and milliseconds are
+/// known by their size, everything else is seconds.
+fn unit(time: f64) -> f64 {
+    match time.abs() {
+        t if t > 1e17 => 1e9,
+        t if t > 1e14 => 1e6,
+        t if t > 1e11 => 1e3,
+        _ => 1.0,
+    }
+}
+
+/// Seconds of a date and time as ISO 8601 writes it, `2020-03-09 10:14:33.5`; time zones are ignored.
+fn seconds(cell: &str) -> Option<f64> {
+    let (date, time) = cell.split_once([' ', 'T']).unwrap_or((cell, "0:0"));
+    let mut date = date.split(['-', '/']).map(|part| part.parse::<i64>().ok());
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    // Months of a year that begins in March, so that the leap day comes last.
+    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
+    let time = time.trim_end_matches('Z').split(['+', '-']).next().unwrap_or(time);
+    let mut parts = time.split(':').map(|part| part.parse::<f64>().ok());
+    let (hours, minutes) = (parts.next()??, parts.next()??);
+    let seconds = parts.next().unwrap_or(Some(0.0))?;
+    Some(days as f64 * 86_400.0 + hours * 3_600.0 + minutes * 60.0 + seconds)
 }
 
 /// Watches whether a column's values rise (or fall) by a constant step.
@@ -83,5 +145,23 @@ mod tests {
     fn names_are_known_in_any_case() {
         assert!(is_named("Time") && is_named("TIMESTAMP") && is_named("Unnamed: 0"));
         assert!(!is_named("t") && !is_named("times") && !is_named("0"));
+    }
+
+    #[test]
+    fn the_rate_follows_from_the_median_step() {
+        let rate_of = |text: &str| {
+            let table = Table::sniff(std::path::Path::new("a.csv"), text.as_bytes()).unwrap();
+            rate(&table)
+        };
+        let dated = "datetime;x\n2020-02-28 23:59:58;1\n2020-02-28 23:59:59;2\n2020-02-29 00:00:00;3\n\
+                     2020-02-29 00:00:09;4\n2020-02-29 00:00:10;4\n";
+        assert_eq!(rate_of(dated), Some(1.0));
+        let minutes = "timestamp,value\n2014-04-01T00:00:00Z,1\n2014-04-01T00:05:00Z,2\n2014-04-01T00:10:00Z,3\n";
+        assert!((rate_of(minutes).unwrap() - 1.0 / 300.0).abs() < 1e-12);
+        let epoch = "ts,x\n1700000000000,5\n1700000000010,7\n1700000000020,5\n";
+        assert!((rate_of(epoch).unwrap() - 100.0).abs() < 1e-6);
+        assert_eq!(rate_of("time,x\n0.0,1\n0.5,2\n1.0,1\n"), Some(2.0));
+        assert_eq!(rate_of("index,x\n0,1\n1,2\n2,1\n"), None);
+        assert_eq!(rate_of("a,b\n1,1\n2,2\n3,1\n"), None);
     }
 }

@@ -6,19 +6,22 @@ use picovae_core::trace::NoTrace;
 use picovae_core::{Model, VaeError};
 use rayon::prelude::*;
 
-use super::{CalibrateError, DecisionOptions, Simulator, SimulatorArena, calibrate_set};
+use super::{
+    CalibrateError, DecisionOptions, FalseAlarms, Simulator, SimulatorArena, calibrate_set,
+};
 use crate::emit::{Blob, BlobError, Calibrated, write};
 use crate::graph::{LatentGaussian, SAMPLES, ScoreKind};
 use crate::quantize::{IntLatentGaussian, QuantizedVae};
 use crate::recording::WindowSet;
+use crate::threshold::TailThreshold;
 
 /// What a detector is to be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DetectorOptions {
     /// Core the weights are packed for.
     pub target: String,
-    /// Share of normal windows that may alarm.
-    pub false_alarm_rate: f64,
+    /// What the threshold is to leave of false alarms.
+    pub false_alarms: FalseAlarms,
     /// From scores to an alarm.
     pub decision: DecisionOptions,
 }
@@ -32,6 +35,8 @@ pub struct Assembled {
     pub calibrated: Calibrated,
     /// The Gaussian of the latents, where the score asked for one.
     pub latent_gaussian: Option<LatentGaussian>,
+    /// How well the threshold is known, where it came from a tail.
+    pub tail: Option<TailThreshold>,
 }
 
 /// Why a detector cannot be made.
@@ -59,8 +64,21 @@ impl From<VaeError> for AssembleError {
 /// # Errors
 /// [`AssembleError`].
 pub fn assemble(
+    quantized: QuantizedVae,
+    normal: &WindowSet<'_>,
+    options: &DetectorOptions,
+) -> Result<Assembled, AssembleError> {
+    assemble_apart(quantized, normal, normal, options)
+}
+
+/// [`assemble`], with the threshold from windows that nothing else was fitted to.
+///
+/// # Errors
+/// [`AssembleError`].
+pub fn assemble_apart(
     mut quantized: QuantizedVae,
     normal: &WindowSet<'_>,
+    held_back: &WindowSet<'_>,
     options: &DetectorOptions,
 ) -> Result<Assembled, AssembleError> {
     let target = &options.target;
@@ -83,8 +101,10 @@ pub fn assemble(
         _ => {}
     }
     let draft = write(&quantized, target, Calibrated::default())?;
-    let calibrated = calibrate_set(&draft.model()?, normal, options.false_alarm_rate)?;
     let frontend = &quantized.frontend.float;
+    let voting = options.decision.voting(frontend.window_len, frontend.hop);
+    let (calibrated, tail) =
+        calibrate_set(&draft.model()?, held_back, options.false_alarms, voting)?;
     let raw = |window: &[f32]| {
         let channels = frontend.channels;
         window.iter().enumerate().map(|(at, &x)| frontend.raw(x, at % channels)).collect()
@@ -92,7 +112,7 @@ pub fn assemble(
     let decision = options.decision.section(&calibrated, normal, frontend.channels, raw);
     quantized.extras.decision = decision;
     let blob = write(&quantized, target, calibrated)?;
-    Ok(Assembled { blob, calibrated, latent_gaussian })
+    Ok(Assembled { blob, calibrated, latent_gaussian, tail })
 }
 
 /// Windows given to one thread at a time.

@@ -3,9 +3,20 @@
 use picovae_core::model::wire;
 use picovae_core::{Model, VaeError};
 
-use super::score_set;
+use super::{real_score, score_set};
 use crate::emit::Calibrated;
 use crate::recording::WindowSet;
+use crate::threshold::{TailThreshold, Voting, tail_threshold};
+
+/// How many false alarms are wanted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum FalseAlarms {
+    /// Share of normal windows that may reach the threshold: a quantile of their scores.
+    Share(f64),
+    /// Alarms a window, counted as a person would ([`crate::threshold`]): by the tail of the
+    /// scores, also where that is rarer than anything seen.
+    Episodes(f64),
+}
 
 /// Why a threshold cannot be set.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -26,30 +37,51 @@ pub enum CalibrateError {
     Vae(#[from] VaeError),
 }
 
-/// Scores the calibration windows on the core and sets the threshold just above
-/// the empirical quantile `1 - false_alarm_rate` (the greatest score where there
-/// are too few windows to resolve it).
+/// Scores the calibration windows on the core and sets the threshold for the false alarms
+/// asked for.
+///
+/// A share gives the score just above the empirical quantile (the greatest score where there are too few
+/// windows to resolve it); episodes also say how well the threshold is known.
 ///
 /// # Errors
 /// [`CalibrateError`].
 pub fn calibrate_set(
     model: &Model<'_>,
     windows: &WindowSet<'_>,
-    false_alarm_rate: f64,
-) -> Result<Calibrated, CalibrateError> {
-    if !(0.0..=1.0).contains(&false_alarm_rate) {
-        return Err(CalibrateError::Rate(false_alarm_rate));
+    false_alarms: FalseAlarms,
+    voting: Voting,
+) -> Result<(Calibrated, Option<TailThreshold>), CalibrateError> {
+    let (FalseAlarms::Share(rate) | FalseAlarms::Episodes(rate)) = false_alarms;
+    if !(0.0..=1.0).contains(&rate) {
+        return Err(CalibrateError::Rate(rate));
     }
     let mut scores: Vec<i64> = score_set(model, windows)?.iter().map(|score| score.0).collect();
+    let tail = match false_alarms {
+        FalseAlarms::Share(_) => None,
+        FalseAlarms::Episodes(rate) => {
+            let kind = model.score_kind();
+            let real = |raw: &i64| real_score(picovae_core::Score(*raw), kind);
+            let clips = by_clip(windows, scores.iter().map(real));
+            tail_threshold(&clips, voting, rate)
+        }
+    };
     scores.sort_unstable();
     let Some(&max) = scores.last() else { return Err(CalibrateError::NoWindows) };
     let rank = |p: f64| {
         let rank = (p * scores.len() as f64).ceil() as usize;
         scores[rank.clamp(1, scores.len()) - 1]
     };
-    Ok(Calibrated {
+    let threshold = match &tail {
         // A score at the threshold alarms, so it lies one unit above the quantile.
-        threshold: Some(rank(1.0 - false_alarm_rate).saturating_add(1)),
+        None => rank(1.0 - rate).saturating_add(1),
+        // `as` saturates.
+        Some(tail) => {
+            let unit = (1u64 << model.score_kind().frac_bits()) as f64;
+            (tail.threshold * unit).ceil() as i64
+        }
+    };
+    let calibrated = Calibrated {
+        threshold: Some(threshold),
         summary: wire::Calibration {
             windows: scores.len() as u32,
             min: scores[0],
@@ -57,5 +89,21 @@ pub fn calibrate_set(
             p99: rank(0.99),
             max,
         },
-    })
+    };
+    Ok((calibrated, tail))
+}
+
+/// Scores of a set's windows, a clip each, in order of time.
+pub fn by_clip(windows: &WindowSet<'_>, scores: impl Iterator<Item = f64>) -> Vec<Vec<f64>> {
+    let mut clips: Vec<Vec<f64>> = Vec::new();
+    let mut last = None;
+    for (index, score) in scores.enumerate() {
+        let group = windows.group(index);
+        match clips.last_mut() {
+            Some(clip) if last == Some(group) => clip.push(score),
+            _ => clips.push(vec![score]),
+        }
+        last = Some(group);
+    }
+    clips
 }

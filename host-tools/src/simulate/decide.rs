@@ -5,6 +5,7 @@ use picovae_core::model::wire::sections::Decision;
 use crate::emit::Calibrated;
 use crate::quantize::IntDecision;
 use crate::recording::WindowSet;
+use crate::threshold::Voting;
 
 /// What a decision is to be; the default alarms at every window that reaches the threshold.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +49,17 @@ impl Default for DecisionOptions {
 }
 
 impl DecisionOptions {
+    /// What of the decision matters for how many alarms there are: windows that overlap carry
+    /// one alarm, and so do those within the hold-off.
+    pub fn voting(&self, window_len: usize, hop: usize) -> Voting {
+        let overlapping = window_len.div_ceil(hop.max(1));
+        Voting {
+            votes: self.votes.into(),
+            of: self.of.into(),
+            apart: overlapping + usize::from(self.of) - 1 + self.hold_off as usize,
+        }
+    }
+
     /// The section; `None` where the default does. `raw` gives a window's device counts.
     pub(super) fn section(
         &self,

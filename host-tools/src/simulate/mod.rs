@@ -9,8 +9,8 @@ mod grid;
 mod plot;
 mod scorer;
 
-pub use assemble::{AssembleError, Assembled, DetectorOptions, assemble, latents};
-pub use calibrate::{CalibrateError, calibrate_set};
+pub use assemble::{AssembleError, Assembled, DetectorOptions, assemble, assemble_apart, latents};
+pub use calibrate::{CalibrateError, FalseAlarms, by_clip, calibrate_set};
 pub use decide::DecisionOptions;
 pub use events::{StreamEvent, stream_events};
 pub use grid::{GridError, image_grid, trace_grid};

@@ -1,0 +1,217 @@
+//! Trains a candidate and says how well it tells damaged windows from normal ones.
+
+use super::candidate::Candidate;
+use super::faults::{Damaged, Fault};
+use super::split::windows;
+use super::{FitError, Signal};
+use crate::graph::{Frontend, LatentGaussian, Likelihood, ScoreKind, Vae};
+use crate::metrics;
+use crate::recording::{Recording, WindowSet};
+use crate::train::{
+    FitConfig, Normalize, Stream, fit_frontend, random_vae, residual_precision, stream,
+};
+use indicatif::ProgressBar;
+use ndarray::ArrayView2;
+
+/// Windows trained on at most, and judged at most.
+const TRAINED: usize = 16_000;
+const JUDGED: usize = 500;
+/// Scores that are compared: those a device computes in one pass.
+pub(super) const SCORES: [ScoreKind; 4] = [
+    ScoreKind::GaussianNll,
+    ScoreKind::ReconstructionError,
+    ScoreKind::NegativeElbo,
+    ScoreKind::Mahalanobis,
+];
+/// A later score must be better by so much: the first is the plainest that knows its features.
+const CLEARLY: f64 = 0.003;
+/// Multiply-accumulates a second that a training is planned with, forward and backward; a
+/// plan by the clock would make other weights on every machine.
+const SPEED: f64 = 6e9;
+/// Seconds a window on top.
+const OVERHEAD: f64 = 8e-6;
+/// Features beyond so many deviations stretch the scale: a channel that rarely moves would
+/// else have the whole grid to itself.
+const REACH: f32 = 8.0;
+
+/// A trained candidate.
+#[derive(Debug)]
+pub(super) struct Trained {
+    pub(super) vae: Vae,
+    /// How the latents of the training windows lie.
+    pub(super) latents: Option<LatentGaussian>,
+}
+
+/// How one score of a trained candidate separates.
+#[derive(Debug, Clone)]
+pub struct Separation {
+    /// The score.
+    pub score: ScoreKind,
+    /// ROC AUC of damaged against normal windows, mean over faults.
+    pub mean: f64,
+    /// The same, fault by fault.
+    pub faults: Vec<(Fault, f64)>,
+}
+
+/// Windows for training: cut more densely than the device does, where there are few.
+pub(super) fn training_set<'r>(
+    recordings: impl IntoIterator<Item = &'r Recording>,
+    frontend: &Frontend,
+) -> Result<WindowSet<'r>, FitError> {
+    let hop = frontend.hop.min((frontend.window_len / 4).max(1));
+    windows(recordings, &Frontend { hop, ..frontend.clone() }, TRAINED)
+}
+
+/// Trains a candidate for about so many seconds.
+pub(super) fn train<'r>(
+    candidate: &Candidate,
+    recordings: impl IntoIterator<Item = &'r Recording>,
+    signal: &Signal,
+    seconds: f64,
+    seed: u64,
+    progress: &ProgressBar,
+) -> Result<Trained, FitError> {
+    let set = training_set(recordings, &candidate.frontend)?;
+    let frontend = normalized(&set, &candidate.frontend, signal)?;
+    let start = random_vae(frontend, &candidate.architecture, &mut stream(seed, Stream::Init))?;
+    let cost = 3.0 * start.macs() as f64 / SPEED + OVERHEAD;
+    let epochs = (seconds / (cost * set.len() as f64)).clamp(4.0, 300.0) as usize;
+    let config = FitConfig {
+        epochs,
+        batch: (set.len() / 16).clamp(16, 128).next_power_of_two(),
+        learning_rate: 2e-3,
+        cosine: true,
+        patience: Some((epochs / 4).max(8)),
+        seed,
+        ..FitConfig::default()
+    };
+    let (mut vae, _) = crate::train::fit(&start, &set, &config, progress)?;
+    vae.likelihood = Likelihood::Gaussian { precision: Some(residual_precision(&vae, &set)) };
+    vae.validate()?;
+    let indices: Vec<usize> = (0..set.len()).step_by(set.len().div_ceil(4_000)).collect();
+    let x = set.features(&vae.frontend, &indices);
+    let mu = vae.encode(x.view()).0.mapv(f64::from);
+    let latents = LatentGaussian::fit(mu.view(), true, 1e-6);
+    Ok(Trained { vae, latents })
+}
+
+/// The front-end with offsets, scales and LSBs fitted, so that rare and constant channels
+/// and large levels do no harm.
+fn normalized(
+    set: &WindowSet<'_>,
+    frontend: &Frontend,
+    signal: &Signal,
+) -> Result<Frontend, FitError> {
+    let mut fitted = fit_frontend(set, frontend, Normalize::PerChannel)?;
+    fitted.input_lsb = fine_lsb(&fitted.input_lsb, signal);
+    if frontend.spectrum.is_some() {
+        // The LSB is the unit of the bands.
+        fitted.input_lsb = fit_frontend(set, frontend, Normalize::None)?.input_lsb;
+        return Ok(fitted);
+    }
+    for &channel in &signal.constant {
+        let level = signal.mean[channel].abs();
+        fitted.scale[channel] = if level > 0.0 { 0.1 * level } else { 1.0 };
+    }
+    let indices: Vec<usize> = (0..set.len()).step_by(set.len().div_ceil(4_000).max(1)).collect();
+    let groups = fitted.groups();
+    let mut reach = vec![0f32; groups];
+    for row in set.features(&fitted, &indices).rows() {
+        for (at, x) in row.iter().enumerate() {
+            reach[at % groups] = reach[at % groups].max(x.abs());
+        }
+    }
+    for (scale, reach) in fitted.scale.iter_mut().zip(reach) {
+        *scale *= (reach / REACH).max(1.0);
+    }
+    Ok(fitted)
+}
+
+/// LSBs of the device's samples: finer than usual for a channel that moves little about a large
+/// level, and those of the others for a channel that was always 0.
+fn fine_lsb(lsb: &[f32], signal: &Signal) -> Vec<f32> {
+    let moving = |channel: &usize| !signal.constant.contains(channel);
+    let mut known: Vec<f32> =
+        (0..signal.channels).filter(moving).filter_map(|c| lsb.get(c).copied()).collect();
+    known.sort_by(f32::total_cmp);
+    let usual = known.get(known.len() / 2).copied().unwrap_or(1.0);
+    let of = |(channel, &lsb): (usize, &f32)| {
+        if !moving(&channel) && signal.mean[channel] == 0.0 {
+            return usual;
+        }
+        // Counts of integers stay counts.
+        let fine = (0..2).fold(lsb, |lsb, _| {
+            let coarse = moving(&channel) && signal.deviation[channel] < 32.0 * lsb;
+            if coarse && lsb != 1.0 { lsb / 2.0 } else { lsb }
+        });
+        // Never without half as much again as was seen.
+        let largest = signal.mean[channel].abs() + 4.0 * signal.deviation[channel];
+        if largest * 1.5 / f32::from(i16::MAX) < fine { fine } else { lsb }
+    };
+    lsb.iter().enumerate().map(of).collect()
+}
+
+/// All compared scores of some features, `[score][window]`.
+fn scores(trained: &Trained, x: ArrayView2<'_, f32>) -> Vec<Vec<f64>> {
+    let vae = &trained.vae;
+    let (mu, logvar) = vae.encode(x);
+    let output = vae.decode(mu.view());
+    let plain = vae.scores_of(x, &mu, logvar.as_ref(), &output);
+    let of = |kind: &ScoreKind| match (kind, &trained.latents) {
+        (ScoreKind::Mahalanobis, Some(normal)) => {
+            let mu = mu.mapv(f64::from);
+            mu.rows().into_iter().map(|mu| normal.squared_distance(mu)).collect()
+        }
+        _ => plain.iter().map(|scores| scores.get(*kind)).collect(),
+    };
+    SCORES.iter().map(of).collect()
+}
+
+/// The front-end as it cuts a damaged window: once.
+pub(super) fn once(frontend: &Frontend, window: usize) -> Frontend {
+    Frontend { hop: window.max(1), ..frontend.clone() }
+}
+
+/// How each score separates; the best one first.
+pub(super) fn judge(
+    trained: &Trained,
+    validation: &[Recording],
+    damaged: &[Damaged],
+    window: usize,
+) -> Result<Vec<Separation>, FitError> {
+    let frontend = &trained.vae.frontend;
+    let normal = windows(validation, frontend, JUDGED)?;
+    let all: Vec<usize> = (0..normal.len()).collect();
+    let quiet = scores(trained, normal.features(frontend, &all).view());
+    let mut found: Vec<Separation> = SCORES
+        .iter()
+        .map(|score| Separation { score: *score, mean: 0.0, faults: Vec::new() })
+        .collect();
+    for set in damaged {
+        let clips = set.windows.clips(&once(frontend, window))?;
+        let x = clips.features(frontend, 0..clips.window_count());
+        for ((loud, quiet), found) in scores(trained, x.view()).iter().zip(&quiet).zip(&mut found) {
+            found.faults.push((set.fault, separation(quiet, loud)));
+        }
+    }
+    for found in &mut found {
+        found.mean = mean(&found.faults);
+    }
+    let plainest = found.first().map_or(0.0, |found| found.mean);
+    found.sort_by(|a, b| {
+        let of = |s: &Separation| if s.score == SCORES[0] { plainest + CLEARLY } else { s.mean };
+        of(b).total_cmp(&of(a))
+    });
+    Ok(found)
+}
+
+/// ROC AUC; one half where it is not defined.
+pub(super) fn separation(quiet: &[f64], loud: &[f64]) -> f64 {
+    let scores: Vec<f64> = quiet.iter().chain(loud).copied().collect();
+    let labels: Vec<bool> = quiet.iter().map(|_| false).chain(loud.iter().map(|_| true)).collect();
+    metrics::roc_auc(&scores, &labels).unwrap_or(0.5)
+}
+
+pub(super) fn mean(faults: &[(Fault, f64)]) -> f64 {
+    faults.iter().map(|(_, auc)| auc).sum::<f64>() / faults.len().max(1) as f64
+}

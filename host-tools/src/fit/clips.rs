@@ -1,0 +1,242 @@
+//! Recordings of any shape as clips without gaps.
+
+use super::FitError;
+use crate::recording::{Recording, RecordingError};
+
+/// Samples of one stretch of time, `[frames][channels]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Clip {
+    pub(super) samples: Vec<f32>,
+    /// Frames before it in its file: clips of one file are in order of time.
+    pub(super) frames: usize,
+}
+
+/// All clips, and what they have in common.
+#[derive(Debug)]
+pub(super) struct Clips {
+    pub(super) clips: Vec<Clip>,
+    pub(super) channels: usize,
+    /// Frames of every clip, where the recordings are many clips of one length.
+    pub(super) rows: Option<usize>,
+    pub(super) notes: Vec<String>,
+}
+
+/// Most columns that an array of two axes is taken to have as channels; wider rows are
+/// windows of one channel.
+const MOST_CHANNELS: usize = 64;
+/// Gaps of up to so many frames are bridged by a straight line.
+const BRIDGED: usize = 5;
+/// Share of missing frames from which a channel is no channel.
+const MISSING: f64 = 0.5;
+/// Clips of one length from which they are taken as they are, instead of cut in time.
+pub(super) const MANY: usize = 10;
+
+impl Clips {
+    /// Reads the shapes, bridges short gaps, cuts at long ones.
+    pub(super) fn new(
+        recordings: Vec<Recording>,
+        channels: Option<usize>,
+        window: Option<usize>,
+    ) -> Result<Self, FitError> {
+        let mut all = Self { clips: Vec::new(), channels: 0, rows: None, notes: Vec::new() };
+        let mut lengths = Vec::new();
+        for recording in recordings {
+            let (count, frames, found) = shape_of(&recording, channels, window)?;
+            if all.channels == 0 {
+                all.channels = found;
+            } else if all.channels != found {
+                let expected = all.channels;
+                return Err(FitError::Channels { path: recording.path, found, expected });
+            }
+            refuse_missing(&recording, found)?;
+            lengths.push((count, frames));
+            let (mut bridged, mut cut) = (0, 0);
+            for samples in recording.samples.chunks_exact((frames * found).max(1)) {
+                let mut samples = samples.to_vec();
+                bridged += bridge(&mut samples, found);
+                let whole = whole_stretches(&samples, found);
+                cut += whole.len().saturating_sub(1);
+                // A clip with a hole is no longer as long as the others.
+                if count >= MANY && whole.len() != 1 {
+                    continue;
+                }
+                all.clips.extend(whole);
+            }
+            if bridged + cut > 0 {
+                let name = recording.path.file_name().unwrap_or_default().to_string_lossy();
+                all.notes.push(format!(
+                    "{name}: {bridged} missing samples were bridged, {cut} longer gaps cut the recording"
+                ));
+            }
+        }
+        if let [(count, frames), rest @ ..] = &lengths[..]
+            && lengths.iter().map(|(count, _)| count).sum::<usize>() >= MANY
+            && *count >= MANY
+            && rest.iter().all(|(_, other)| other == frames)
+        {
+            all.clips.retain(|clip| clip.frames == *frames);
+            all.rows = Some(*frames);
+        }
+        Ok(all)
+    }
+
+    /// Frames in all.
+    pub(super) fn frames(&self) -> usize {
+        self.clips.iter().map(|clip| clip.frames).sum()
+    }
+}
+
+/// Clips, frames of each, channels.
+fn shape_of(
+    recording: &Recording,
+    channels: Option<usize>,
+    window: Option<usize>,
+) -> Result<(usize, usize, usize), FitError> {
+    let found = &recording.shape;
+    Ok(match found[..] {
+        [frames] => {
+            let channels = channels.unwrap_or(1);
+            (1, frames / channels.max(1), channels)
+        }
+        [count, row] => {
+            // Columns of a file with names are channels, whatever their number.
+            let named = !recording.columns.is_empty();
+            let is_row = match (channels, window) {
+                (Some(channels), _) => channels != row,
+                (None, Some(window)) if !named => window == row && row > 1,
+                _ => !named && row > MOST_CHANNELS && count > 1,
+            };
+            let channels = channels.unwrap_or(if is_row { 1 } else { row });
+            if is_row { (count, row / channels.max(1), channels) } else { (1, count, row) }
+        }
+        [_, first, last] if first < last && first <= 8 => {
+            return Err(RecordingError::ChannelsFirst {
+                path: recording.path.clone(),
+                found: found.clone(),
+                channels: first,
+                frames: last,
+            }
+            .into());
+        }
+        [count, frames, channels] => (count, frames, channels),
+        _ => {
+            let (window_len, channels) = (window.unwrap_or(0), channels.unwrap_or(0));
+            return Err(RecordingError::Shape {
+                path: recording.path.clone(),
+                found: found.clone(),
+                window_len,
+                channels,
+                input_len: window_len * channels,
+            }
+            .into());
+        }
+    })
+}
+
+fn refuse_missing(recording: &Recording, channels: usize) -> Result<(), FitError> {
+    let mut missing = vec![0usize; channels];
+    for (at, x) in recording.samples.iter().enumerate() {
+        missing[at % channels.max(1)] += usize::from(x.is_nan());
+    }
+    let frames = (recording.samples.len() / channels.max(1)).max(1) as f64;
+    match missing.iter().position(|count| *count as f64 > MISSING * frames) {
+        None => Ok(()),
+        Some(channel) => Err(FitError::Missing {
+            path: recording.path.clone(),
+            channel: recording.columns.get(channel).cloned().unwrap_or_else(|| channel.to_string()),
+            percent: 100.0 * missing[channel] as f64 / frames,
+        }),
+    }
+}
+
+/// Fills short gaps of each channel by straight lines; returns how many samples.
+fn bridge(samples: &mut [f32], channels: usize) -> usize {
+    let frames = samples.len() / channels.max(1);
+    let mut filled = 0;
+    for channel in 0..channels {
+        let mut last: Option<usize> = None;
+        for frame in 0..frames {
+            let value = samples[frame * channels + channel];
+            if value.is_nan() {
+                continue;
+            }
+            if let Some(before) = last
+                && (2..=BRIDGED + 1).contains(&(frame - before))
+            {
+                let from = samples[before * channels + channel];
+                for between in before + 1..frame {
+                    let share = (between - before) as f32 / (frame - before) as f32;
+                    samples[between * channels + channel] = from + share * (value - from);
+                    filled += 1;
+                }
+            }
+            last = Some(frame);
+        }
+    }
+    filled
+}
+
+/// The stretches between frames with a hole.
+fn whole_stretches(samples: &[f32], channels: usize) -> Vec<Clip> {
+    let mut clips: Vec<Clip> = Vec::new();
+    let mut open = false;
+    for frame in samples.chunks_exact(channels.max(1)) {
+        if frame.iter().any(|x| x.is_nan()) {
+            open = false;
+            continue;
+        }
+        match clips.last_mut() {
+            Some(clip) if open => {
+                clip.samples.extend_from_slice(frame);
+                clip.frames += 1;
+            }
+            _ => clips.push(Clip { samples: frame.to_vec(), frames: 1 }),
+        }
+        open = true;
+    }
+    clips
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recording(shape: &[usize], samples: Vec<f32>) -> Recording {
+        let zeros = vec![0.0; samples.len()];
+        let mut recording = Recording::from_samples("a.npy", shape.to_vec(), zeros).unwrap();
+        recording.samples = samples;
+        recording
+    }
+
+    #[test]
+    fn short_gaps_are_bridged_and_long_ones_cut() {
+        let nan = f32::NAN;
+        let mut samples = vec![0.0, 1.0, nan, nan, 4.0];
+        samples.extend(vec![nan; 6]);
+        samples.extend([7.0, 8.0, 9.0, 9.0, 9.0]);
+        let clips = Clips::new(vec![recording(&[16, 1], samples)], None, None).unwrap();
+        let lengths: Vec<usize> = clips.clips.iter().map(|clip| clip.frames).collect();
+        assert_eq!(lengths, [5, 5]);
+        assert_eq!(clips.clips[0].samples, [0.0, 1.0, 2.0, 3.0, 4.0]);
+        assert!(clips.notes[0].contains("2 missing samples"), "{:?}", clips.notes);
+        let error = Clips::new(vec![recording(&[3, 1], vec![nan, nan, 1.0])], None, None);
+        assert!(matches!(error, Err(FitError::Missing { .. })));
+    }
+
+    #[test]
+    fn shapes_are_told_apart() {
+        let of = |shape: &[usize], channels, window| {
+            let samples = vec![0.5; shape.iter().product()];
+            let clips = Clips::new(vec![recording(shape, samples)], channels, window).unwrap();
+            (clips.clips.len(), clips.clips[0].frames, clips.channels)
+        };
+        assert_eq!(of(&[500, 140], None, None), (500, 140, 1));
+        assert_eq!(of(&[500, 25], None, None), (1, 500, 25));
+        assert_eq!(of(&[500, 25], None, Some(25)), (500, 25, 1));
+        assert_eq!(of(&[500, 140], Some(140), None), (1, 500, 140));
+        assert_eq!(of(&[20, 200, 3], None, Some(64)), (20, 200, 3));
+        assert_eq!(of(&[900], None, None), (1, 900, 1));
+        let first = Clips::new(vec![recording(&[20, 3, 200], vec![0.5; 12_000])], None, None);
+        assert!(matches!(first, Err(FitError::Recording(RecordingError::ChannelsFirst { .. }))));
+    }
+}

@@ -1,0 +1,179 @@
+//! From the chosen network to a blob: grid, score, threshold.
+
+use super::attempt::{Trained, mean, once, separation, training_set};
+use super::faults::{Damaged, Fault};
+use super::split::{Parts, windows};
+use super::{FitError, FitOptions, Signal, Tried};
+use crate::graph::Vae;
+use crate::quantize::{QuantizeOptions, lower, observe};
+use crate::recording::{Recording, WindowSet};
+use crate::simulate::{
+    Assembled, DetectorOptions, FalseAlarms, assemble_apart, by_clip, real_score, score_set,
+};
+use picovae_core::{Model, VaeError};
+use serde::Serialize;
+
+/// Factors of headroom over the features seen that are tried: what is clipped cannot be
+/// told apart, and a wide grid is a coarse one.
+const HEADROOMS: [f32; 3] = [3.0, 6.0, 12.0];
+/// A wider grid must be better by so much.
+const CLEARLY: f64 = 0.002;
+/// Windows whose activations are observed.
+const OBSERVED: usize = 2_000;
+/// Windows judged.
+const JUDGED: usize = 500;
+
+/// How often an alarm may be false.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Rate {
+    /// Frames a second.
+    pub frames_per_second: f64,
+    /// Whether that is a guess, one a second.
+    pub assumed: bool,
+    /// Windows a day.
+    pub windows_per_day: f64,
+    /// Alarms a day that normal operation may raise.
+    pub false_alarms_per_day: f64,
+    /// The same a window.
+    pub per_window: f64,
+}
+
+impl Rate {
+    pub(super) fn new(
+        known: Option<f64>,
+        hop: usize,
+        per_day: f64,
+        notes: &mut Vec<String>,
+    ) -> Self {
+        let frames_per_second = known.unwrap_or(1.0);
+        if known.is_none() {
+            notes.push(
+                "the recordings do not say how many frames a second they have: taken as 1 for the \
+                 false alarms a day; --sample-rate says"
+                    .into(),
+            );
+        }
+        let windows_per_day = frames_per_second * 86_400.0 / hop.max(1) as f64;
+        Self {
+            frames_per_second,
+            assumed: known.is_none(),
+            windows_per_day,
+            false_alarms_per_day: per_day,
+            per_window: (per_day / windows_per_day).min(1.0),
+        }
+    }
+}
+
+/// A detector, and how it came to be.
+#[derive(Debug)]
+pub struct Fitted {
+    /// The float model.
+    pub vae: Vae,
+    /// Blob, threshold, tail.
+    pub assembled: Assembled,
+    /// What the signal is like.
+    pub signal: Signal,
+    /// Every candidate, the best one first.
+    pub tried: Vec<Tried>,
+    /// Headroom of the features' grid.
+    pub headroom: f32,
+    /// ROC AUC of the blob on damaged windows, mean over faults.
+    pub separation: f64,
+    /// The same, fault by fault.
+    pub faults: Vec<(Fault, f64)>,
+    /// False alarms.
+    pub rate: Rate,
+    /// Windows of training, validation and calibration.
+    pub windows: [usize; 3],
+    /// The blob's scores of the calibration windows, a clip each, in order of time.
+    pub calibration: Vec<Vec<f64>>,
+    /// What was decided or noticed on the way.
+    pub notes: Vec<String>,
+}
+
+/// A blob with the grid that told faults best so far.
+struct Chosen {
+    assembled: Assembled,
+    headroom: f32,
+    separation: f64,
+    faults: Vec<(Fault, f64)>,
+}
+
+#[expect(clippy::too_many_arguments, reason = "the last step of one path, called once")]
+pub(super) fn finish(
+    trained: Trained,
+    tried: Vec<Tried>,
+    parts: &Parts,
+    damaged: &[Damaged],
+    signal: Signal,
+    window: usize,
+    rate: Rate,
+    options: &FitOptions,
+    notes: Vec<String>,
+) -> Result<Fitted, FitError> {
+    let mut vae = trained.vae;
+    let best = tried.first().and_then(|tried| tried.separations.first());
+    if let Some(score) = options.score.or(best.map(|best| best.score)) {
+        vae.score = score;
+    }
+    vae.validate()?;
+    let frontend = vae.frontend.clone();
+    let both = || parts.train.iter().chain(&parts.validation);
+    let normal = training_set(both(), &frontend)?;
+    let calibration = windows(&parts.calibration, &frontend, usize::MAX)?;
+    let validation = windows(&parts.validation, &frontend, JUDGED)?;
+    let indices: Vec<usize> = (0..normal.len()).step_by(normal.len().div_ceil(OBSERVED)).collect();
+    let features = normal.features(&frontend, &indices);
+    let detector = DetectorOptions {
+        target: options.target.clone(),
+        false_alarms: FalseAlarms::Episodes(rate.per_window),
+        decision: options.decision.clone(),
+    };
+    let mut chosen: Option<Chosen> = None;
+    for headroom in HEADROOMS {
+        let settings = QuantizeOptions { input_headroom: headroom, ..QuantizeOptions::default() };
+        let quantized = lower(&vae, &observe(&vae, features.view(), &settings)?, &settings)?;
+        let assembled = assemble_apart(quantized, &normal, &calibration, &detector)?;
+        let model = assembled.blob.model()?;
+        let quiet = real_scores(&model, &validation)?;
+        let mut faults = Vec::new();
+        for set in damaged {
+            let set_windows = windows([&set.windows], &once(&frontend, window), usize::MAX)?;
+            faults.push((set.fault, separation(&quiet, &real_scores(&model, &set_windows)?)));
+        }
+        let found = mean(&faults);
+        if chosen.as_ref().is_none_or(|best| found > best.separation + CLEARLY) {
+            chosen = Some(Chosen { assembled, headroom, separation: found, faults });
+        }
+    }
+    let Some(Chosen { assembled, headroom, separation, faults }) = chosen else {
+        return Err(FitError::Constant);
+    };
+    let scores = real_scores(&assembled.blob.model()?, &calibration)?;
+    Ok(Fitted {
+        calibration: by_clip(&calibration, scores.into_iter()),
+        windows: [
+            training_len(&parts.train, &frontend)?,
+            windows(&parts.validation, &frontend, usize::MAX)?.len(),
+            calibration.len(),
+        ],
+        vae,
+        assembled,
+        signal,
+        tried,
+        headroom,
+        separation,
+        faults,
+        rate,
+        notes,
+    })
+}
+
+fn training_len(train: &[Recording], frontend: &crate::graph::Frontend) -> Result<usize, FitError> {
+    Ok(training_set(train, frontend)?.len())
+}
+
+fn real_scores(model: &Model<'_>, set: &WindowSet<'_>) -> Result<Vec<f64>, VaeError> {
+    let kind = model.score_kind();
+    Ok(score_set(model, set)?.into_iter().map(|score| real_score(score, kind)).collect())
+}

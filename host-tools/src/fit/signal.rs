@@ -1,0 +1,193 @@
+//! What the normal recordings are like: enough to choose windows and front-ends.
+
+use super::clips::Clips;
+
+/// What is known of the signal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signal {
+    /// Values a frame.
+    pub channels: usize,
+    /// Frames a second, where known.
+    pub frames_per_second: Option<f64>,
+    /// Whether the signal swings about a level that itself says nothing, such as a vibration.
+    pub swings: bool,
+    /// Frames of the strongest period, where there is one.
+    pub period: Option<usize>,
+    /// Channels that never move.
+    pub constant: Vec<usize>,
+    /// Standard deviation of each channel.
+    pub deviation: Vec<f32>,
+    /// Mean of each channel.
+    pub mean: Vec<f32>,
+}
+
+/// Frames looked at.
+const FRAMES: usize = 20_000;
+/// Frames of the stretches whose means are compared.
+const STRETCH: usize = 64;
+/// A level that moves by less than this share of the swing says nothing.
+const LEVEL: f64 = 0.3;
+/// Frames a second from which a signal is taken to be a vibration or a sound.
+const FAST_HZ: f64 = 20.0;
+/// Least autocorrelation of a period, and the longest one looked for.
+const PERIODIC: f64 = 0.3;
+const LONGEST: usize = 512;
+
+impl Signal {
+    pub(super) fn of(clips: &Clips, frames_per_second: Option<f64>) -> Self {
+        let channels = clips.channels;
+        let mut left = FRAMES;
+        let sampled: Vec<&[f32]> = clips
+            .clips
+            .iter()
+            .map(|clip| {
+                let frames = clip.frames.min(left);
+                left -= frames;
+                &clip.samples[..frames * channels]
+            })
+            .filter(|samples| !samples.is_empty())
+            .collect();
+        let mut signal = Self {
+            channels,
+            frames_per_second,
+            swings: false,
+            period: None,
+            constant: Vec::new(),
+            deviation: Vec::new(),
+            mean: Vec::new(),
+        };
+        let mut integer = true;
+        let mut levels = Vec::new();
+        let mut best = PERIODIC;
+        for channel in 0..channels {
+            let of = |clip: &[f32]| -> Vec<f64> {
+                clip.iter().skip(channel).step_by(channels).map(|x| f64::from(*x)).collect()
+            };
+            // All of a channel for its extent, the first frames for the rest.
+            let (mut count, mut sum, mut squares, mut first) = (0usize, 0.0, 0.0, None);
+            for x in clips.clips.iter().flat_map(|clip| of(&clip.samples)) {
+                let x = x - *first.get_or_insert(x);
+                (count, sum, squares) = (count + 1, sum + x, squares + x * x);
+            }
+            let mean = sum / count.max(1) as f64;
+            let variance = (squares / count.max(1) as f64 - mean * mean).max(0.0);
+            signal.mean.push((mean + first.unwrap_or(0.0)) as f32);
+            signal.deviation.push(variance.sqrt() as f32);
+            if variance.sqrt() <= 1e-6 * (mean + first.unwrap_or(0.0)).abs().max(1e-12) {
+                signal.constant.push(channel);
+                continue;
+            }
+            let series: Vec<Vec<f64>> = sampled.iter().map(|clip| of(clip)).collect();
+            integer &= series.iter().flatten().all(|x| x.fract() == 0.0 && x.abs() <= 32_768.0);
+            levels.extend(level_over_swing(&series));
+            if let Some((period, strength)) = period(&series)
+                && strength > best
+            {
+                (signal.period, best) = (Some(period), strength);
+            }
+        }
+        levels.sort_by(f64::total_cmp);
+        let steady = levels.get(levels.len() / 2).is_some_and(|level| *level < LEVEL);
+        // Whole numbers at an unknown rate are a converter's counts.
+        let fast = frames_per_second.map_or(integer, |rate| rate >= FAST_HZ);
+        signal.swings = steady && fast;
+        signal
+    }
+
+    /// Frames a window where nobody said.
+    pub(super) fn window(&self, frames: usize) -> usize {
+        let wanted = match (self.swings, self.period) {
+            (true, Some(period)) => (4 * period).clamp(64, 512).next_power_of_two(),
+            (true, None) => 256,
+            (false, Some(period)) => (2 * period).clamp(16, 64),
+            (false, None) => 32,
+        };
+        // A window of features that a network of this kind of size can read, and enough windows.
+        let most = (2_048 / self.channels.max(1)).min(frames / 80).max(4);
+        wanted.min(most)
+    }
+
+    /// Frames from window to window where nobody said.
+    pub(super) fn hop(&self, window: usize) -> usize {
+        (if self.swings { window / 2 } else { window / 8 }).max(1)
+    }
+}
+
+/// Deviation of the stretches' means over the mean deviation within them.
+fn level_over_swing(series: &[Vec<f64>]) -> Option<f64> {
+    let (mut means, mut swing) = (Vec::new(), 0.0);
+    for stretch in series.iter().flat_map(|clip| clip.chunks(STRETCH)) {
+        if stretch.len() < STRETCH / 2 {
+            continue;
+        }
+        let mean = stretch.iter().sum::<f64>() / stretch.len() as f64;
+        let variance = stretch.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
+        swing += (variance / stretch.len() as f64).sqrt();
+        means.push(mean);
+    }
+    if means.len() < 3 || swing <= 0.0 {
+        return None;
+    }
+    let count = means.len() as f64;
+    let mean = means.iter().sum::<f64>() / count;
+    let variance = means.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / count;
+    Some(variance.sqrt() / (swing / count))
+}
+
+/// The lag of the greatest autocorrelation behind its first fall below 0, and that correlation.
+fn period(series: &[Vec<f64>]) -> Option<(usize, f64)> {
+    let longest = series.iter().max_by_key(|clip| clip.len())?;
+    let frames = &longest[..longest.len().min(8_192)];
+    if frames.len() < 32 {
+        return None;
+    }
+    let mean = frames.iter().sum::<f64>() / frames.len() as f64;
+    let frames: Vec<f64> = frames.iter().map(|x| x - mean).collect();
+    let at = |lag: usize| {
+        let products = frames.iter().zip(&frames[lag..]).map(|(a, b)| a * b).sum::<f64>();
+        products / (frames.len() - lag) as f64
+    };
+    let power = at(0);
+    if power <= 0.0 {
+        return None;
+    }
+    let correlation: Vec<f64> =
+        (0..LONGEST.min(frames.len() / 3)).map(|lag| at(lag) / power).collect();
+    let fallen = correlation.iter().position(|r| *r < 0.0)?;
+    let peak =
+        (fallen..correlation.len()).max_by(|a, b| correlation[*a].total_cmp(&correlation[*b]))?;
+    // Of a period's multiples, which are about as strong, the first.
+    let first = (fallen..=peak).find(|lag| {
+        let here = correlation[*lag];
+        let around = lag.saturating_sub(1)..=(lag + 1).min(correlation.len() - 1);
+        here >= 0.85 * correlation[peak] && around.into_iter().all(|l| correlation[l] <= here)
+    });
+    let lag = first.unwrap_or(peak);
+    Some((lag, correlation[lag]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::Recording;
+
+    fn signal(rate: Option<f64>, value: impl Fn(usize) -> f32) -> Signal {
+        let samples = (0..4_000).flat_map(|i| [value(i), 7.0]).collect();
+        let recording = Recording::from_samples("a", vec![4_000, 2], samples).unwrap();
+        Signal::of(&Clips::new(vec![recording], None, None).unwrap(), rate)
+    }
+
+    #[test]
+    fn a_vibration_swings_and_a_temperature_does_not() {
+        let sine = |i: usize| (1000.0 * (i as f32 * 0.628_318_5).sin()).round();
+        let vibration = signal(None, sine);
+        assert!(vibration.swings, "{vibration:?}");
+        assert_eq!((vibration.period, &vibration.constant[..]), (Some(10), &[1][..]));
+        assert_eq!(vibration.window(100_000), 64);
+        // The same numbers once a minute are no vibration.
+        assert!(!signal(Some(1.0 / 60.0), sine).swings);
+        let drift = signal(Some(200.0), |i| 20.0 + i as f32 * 0.01);
+        assert!(!drift.swings && drift.period.is_none(), "{drift:?}");
+        assert_eq!(signal(Some(1.0), |_| 3.0).constant, [0, 1]);
+    }
+}

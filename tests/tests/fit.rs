@@ -1,0 +1,105 @@
+//! `picovae fit` from the outside: a recording of a healthy machine becomes a detector.
+
+use picovae_tests::cli::{Workshop, stderr};
+
+#[test]
+fn a_machine_without_a_model_gets_a_detector() {
+    let shop = Workshop::new();
+    shop.ok(&["synth", "quiet.npy", "--windows", "300", "--seed", "5"]);
+    shop.ok(&["synth", "later.npy", "--windows", "1500", "--seed", "5"]);
+    shop.ok(&["synth", "flawed.npy", "--windows", "60", "--seed", "5", "--fault", "bearing"]);
+    // One window in 43 may alarm: rare enough to be a tail, often enough to be counted below.
+    let fitted = shop.json(&[
+        "fit",
+        "quiet.npy",
+        "-o",
+        "fitted.pvae",
+        "--flash",
+        "16K",
+        "--target",
+        "cortex-m4",
+        "--sample-rate",
+        "200",
+        "--false-alarms-per-day",
+        "2000",
+        "--minutes",
+        "0.3",
+        "--report",
+        "fitted.html",
+        "--float",
+        "fitted.safetensors",
+    ]);
+    assert!(fitted["blob_bytes"].as_u64().unwrap() <= 16_384, "{fitted}");
+    assert_eq!((&fitted["channels"], &fitted["hop"]), (&3.into(), &200.into()));
+    assert!(fitted["candidates"].as_array().unwrap().len() >= 3);
+    assert!(fitted["separation"].as_f64().unwrap() > 0.6, "{fitted}");
+    let tail = &fitted["tail"];
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    assert!(number(&tail["threshold_low"]) <= number(&fitted["threshold"]));
+    assert!(number(&fitted["threshold"]) <= number(&tail["threshold_high"]));
+    let page = std::fs::read_to_string(shop.path("fitted.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("false alarms a day"));
+
+    // The windows fitted to are the first ones of the longer recording: not counted.
+    let later = shop.json(&["simulate", "fitted.pvae", "later.npy", "--rows", "300..1500"]);
+    let (alarms, stated) = (number(&later["alarms"]) / 1_200.0, 2_000.0 / 86_400.0);
+    assert!((stated / 3.0..=stated * 3.0).contains(&alarms), "{alarms} of {stated}");
+    let judged =
+        shop.json(&["eval", "fitted.pvae", "--normal", "later.npy", "--anomalous", "flawed.npy"]);
+    assert!(number(&judged["roc_auc"]) > 0.95, "{judged}");
+    shop.ok(&["inspect", "fitted.safetensors"]);
+}
+
+#[test]
+fn telemetry_with_gaps_and_labels_is_fitted() {
+    let shop = Workshop::new();
+    // A slow signal at one frame a minute, a channel that never moves, one that hardly ever does, a level of
+    // thousands, holes, and labels.
+    let mut text = String::from("timestamp,temperature,valve,mode,pressure,anomaly\n");
+    for minute in 0..3_000usize {
+        let t = minute as f64;
+        let noise = ((minute * 7_919 % 101) as f64 - 50.0) / 50.0;
+        let temperature = if minute % 500 == 77 {
+            String::new()
+        } else {
+            format!("{:.3}", 20.0 + 3.0 * (t * 0.05).sin() + 0.2 * noise)
+        };
+        let pressure = 90_000.0 + 40.0 * (t * 0.05 + 1.0).cos() + 3.0 * noise;
+        let (day, hour) = (1 + minute / 1_440, minute / 60 % 24);
+        text += &format!(
+            "2024-03-{day:02} {hour:02}:{:02}:00,{temperature},{},1,{pressure:.1},0\n",
+            minute % 60,
+            u8::from(minute % 700 == 3)
+        );
+    }
+    std::fs::write(shop.path("plant.csv"), text).unwrap();
+    let fitted = shop.json(&["fit", "plant.csv", "-o", "plant.pvae", "--minutes", "0.1"]);
+    assert_eq!(fitted["channels"], 4, "{fitted}");
+    let rate = fitted["rate"]["frames_per_second"].as_f64().unwrap();
+    assert!((rate - 1.0 / 60.0).abs() < 1e-9);
+    assert_eq!(fitted["remove_mean"], false);
+    let notes = fitted["notes"].to_string();
+    assert!(notes.contains("6 missing samples") && notes.contains("1 of 4 channels never move"));
+    assert!(fitted["separation"].as_f64().unwrap() > 0.6, "{fitted}");
+}
+
+#[test]
+fn what_cannot_be_fitted_says_what_to_do() {
+    let shop = Workshop::new();
+    shop.ok(&["synth", "short.npy", "--windows", "12", "--seed", "5"]);
+    let refused = |arguments: &[&str]| {
+        let output = shop.run(&[&["fit"], arguments, &["-o", "no.pvae"]].concat());
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(!shop.path("no.pvae").exists());
+        stderr(&output).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let error = refused(&["short.npy"]);
+    assert!(error.contains("too few") && error.contains("record longer"), "{error}");
+    let error = refused(&["normal.npy", "--flash", "700"]);
+    assert!(error.contains("700 bytes") && error.contains("larger --flash"), "{error}");
+    std::fs::write(shop.path("flat.csv"), "x,y\n".to_string() + &"1,2\n".repeat(2_000)).unwrap();
+    let error = refused(&["flat.csv"]);
+    assert!(error.contains("no channel moves"), "{error}");
+    let error = refused(&["normal.npy", "flat.csv"]);
+    assert!(error.contains("2 channels") && error.contains("has 3"), "{error}");
+}
