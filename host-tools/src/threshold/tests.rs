@@ -1,3 +1,5 @@
+//! The tail on simulated scores, where the truth is known.
+
 use super::*;
 use rand_distr::{Distribution, StandardNormal};
 
