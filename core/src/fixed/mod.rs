@@ -6,5 +6,6 @@ pub mod log2;
 pub mod requantize;
 pub mod tables;
 pub mod wide;
+pub mod wide_division;
 
 pub use requantize::Rounding;

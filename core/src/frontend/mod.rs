@@ -55,6 +55,15 @@ pub struct Frontend<'a> {
     pub shift: &'a [i8],
 }
 
+/// Offset, multiplier and shift of each group, in the blob's place.
+#[cfg(feature = "recalibration")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Normalization<'n> {
+    pub offset: &'n [i32],
+    pub multiplier: &'n [i32],
+    pub shift: &'n [i8],
+}
+
 /// What each frame of a spectrum is multiplied by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -84,6 +93,15 @@ impl Samples<'_> {
             Some(index) => self.newer.get(index),
         };
         sample.copied().unwrap_or(0).into()
+    }
+}
+
+#[cfg(feature = "recalibration")]
+impl<'n> Frontend<'n> {
+    /// The same front-end with another normalization, where there is one.
+    pub(crate) fn normalized(self, normalization: Option<Normalization<'n>>) -> Self {
+        let Some(Normalization { offset, multiplier, shift }) = normalization else { return self };
+        Self { offset, multiplier, shift, ..self }
     }
 }
 
@@ -160,6 +178,18 @@ impl Frontend<'_> {
                 *slot = v;
             }
         });
+    }
+
+    /// Calls `feature(group, v)` for every feature before its normalization, as [`wide`](Self::wide) gives it.
+    #[cfg(feature = "recalibration")]
+    pub(crate) fn observe(
+        &self,
+        older: &[i16],
+        newer: &[i16],
+        scratch: &mut [u8],
+        mut feature: impl FnMut(usize, i32),
+    ) {
+        self.visit(older, newer, scratch, |_, group, v| feature(group, v));
     }
 
     /// Neither decimated nor a spectrum.

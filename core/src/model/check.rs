@@ -22,13 +22,20 @@ use crate::fixed::Rounding;
 const MAX_PRODUCT: u64 = 128 * 128;
 
 pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, ModelError> {
-    let (description, sections, payload) = open(blob)?;
+    let (description, sections, payload, checksum) = open(blob)?;
     let layers = bytemuck::try_cast_slice::<u8, LayerRecord>(
         description.layers.of(payload).ok_or(ModelError::Section)?,
     )
     .map_err(|_| ModelError::Section)?;
-    let mut model =
-        Model { description, sections, layers, payload, features: 0, plan: ArenaPlan::default() };
+    let mut model = Model {
+        description,
+        sections,
+        layers,
+        payload,
+        checksum,
+        features: 0,
+        plan: ArenaPlan::default(),
+    };
     check_frontend::check(&model)?;
     model.features = model.frontend().feature_len();
     check_score::check(&model)?;
@@ -43,8 +50,8 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, ModelError> {
     Ok(model)
 }
 
-/// Header, description and sections; the payload is what lies behind them.
-fn open(blob: &[u8]) -> Result<(Description<'_>, Sections, &[u8]), ModelError> {
+/// Header, description and sections; the payload is what lies behind them. Last the checksum.
+fn open(blob: &[u8]) -> Result<(Description<'_>, Sections, &[u8], u32), ModelError> {
     if !blob.as_ptr().addr().is_multiple_of(ALIGNMENT) && !blob.is_empty() {
         return Err(ModelError::Misaligned);
     }
@@ -84,7 +91,7 @@ fn open(blob: &[u8]) -> Result<(Description<'_>, Sections, &[u8]), ModelError> {
     let records = header.sections.of(payload).ok_or(ModelError::Section)?;
     let records = bytemuck::try_cast_slice(records).map_err(|_| ModelError::Section)?;
     let sections = Sections::read(records).ok_or(ModelError::Description)?;
-    Ok((description, sections, payload))
+    Ok((description, sections, payload, computed))
 }
 
 /// Every layer: sections, numbers, and shapes that chain. Returns the arena they need.
@@ -191,7 +198,7 @@ fn check_rows(matrix: &Matrix<'_>, rounding: Rounding, index: u16) -> Result<(),
     Ok(())
 }
 
-pub(super) fn valid_scale(multiplier: i32, shift: i8) -> bool {
+pub(crate) fn valid_scale(multiplier: i32, shift: i8) -> bool {
     (multiplier == 0 || multiplier >= 1 << 30) && (-31..=15).contains(&shift)
 }
 

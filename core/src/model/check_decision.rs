@@ -4,11 +4,12 @@ use super::Model;
 use super::error::ModelError;
 use super::layer::array;
 use crate::score::Score;
-use crate::stream::{Decision, HealthChecks};
+use crate::stream::{Decision, HealthChecks, NormalFeatures};
 
 /// Every setting of the decision.
 pub(super) fn check(model: &Model<'_>) -> Result<(), ModelError> {
     health_checks(model)?;
+    normal_features(model)?;
     let Some(wire) = model.sections.decision else { return Ok(()) };
     let votes = (1..=32).contains(&wire.of) && (1..=wire.of).contains(&wire.votes);
     // Where there is a threshold, an alarm does not end above it.
@@ -36,4 +37,16 @@ pub(super) fn health_checks<'a>(model: &Model<'a>) -> Result<HealthChecks<'a>, M
         None => &[],
     };
     Ok(HealthChecks { stuck: wire.stuck, rails: wire.rails, range, outside: wire.outside })
+}
+
+/// Where normal features lie.
+pub(super) fn normal_features<'a>(
+    model: &Model<'a>,
+) -> Result<Option<NormalFeatures<'a>>, ModelError> {
+    let Some(wire) = model.sections.normal_features else { return Ok(None) };
+    let groups = model.frontend().groups();
+    Ok(Some(NormalFeatures {
+        mean: array(model.payload, wire.mean, groups).ok_or(ModelError::Section)?,
+        deviation: array(model.payload, wire.deviation, groups).ok_or(ModelError::Section)?,
+    }))
 }

@@ -53,6 +53,23 @@ pub(super) fn spectrum<'a>(
     }))
 }
 
+/// What an offset may come to: `v = T x - sum(x) - offset`, or a logarithm less its offset, must fit int32.
+fn room(model: &Model<'_>) -> Option<u32> {
+    let spectrum = model.sections.spectrum.is_some();
+    let reach = match (spectrum, model.description.frontend.remove_mean) {
+        (true, _) => MAX_LOG2,
+        (false, true) => model.frontend().steps() as u64 * 2 * 32_768,
+        (false, false) => 32_768,
+    };
+    (i32::MAX as u64).checked_sub(reach).map(|room| room as u32)
+}
+
+/// [`room`] of a model that has passed.
+#[cfg(feature = "recalibration")]
+pub(super) fn offset_bound(model: &Model<'_>) -> i32 {
+    room(model).map_or(0, |room| room as i32)
+}
+
 /// Every setting of the front-end.
 pub(super) fn check(model: &Model<'_>) -> Result<(), ModelError> {
     let wire = &model.description.frontend;
@@ -102,13 +119,8 @@ pub(super) fn check(model: &Model<'_>) -> Result<(), ModelError> {
     let multipliers = array(model.payload, wire.multiplier, groups).ok_or(ModelError::Section)?;
     let shifts = array(model.payload, wire.shift, groups).ok_or(ModelError::Section)?;
     array::<u32>(model.payload, wire.lsb, wire.channels.into()).ok_or(ModelError::Section)?;
-    // v = T x - sum(x) - offset, or a logarithm less its offset, must fit i32.
-    let reach = match (sections.spectrum.is_some(), wire.remove_mean) {
-        (true, _) => MAX_LOG2,
-        (false, true) => frontend.steps() as u64 * 2 * 32_768,
-        (false, false) => 32_768,
-    };
-    let fits = |offset: &i32| reach + u64::from(offset.unsigned_abs()) <= i32::MAX as u64;
+    let Some(bound) = room(model) else { return refused };
+    let fits = |offset: &i32| offset.unsigned_abs() <= bound;
     let numbers =
         multipliers.iter().zip(shifts).all(|(&multiplier, &shift)| valid_scale(multiplier, shift));
     if numbers && offsets.iter().all(fits) { Ok(()) } else { refused }

@@ -12,9 +12,11 @@ mod layer;
 pub mod packing;
 mod phases;
 mod plan;
-mod read;
+pub(crate) mod read;
 pub mod wire;
 
+#[cfg(feature = "recalibration")]
+pub(crate) use check::valid_scale;
 pub use error::ModelError;
 pub(crate) use geometry::Axis;
 pub use geometry::Geometry;
@@ -27,7 +29,7 @@ use crate::fixed::Rounding;
 use crate::frontend::Frontend;
 use crate::score::mahalanobis::LatentGaussian;
 use crate::score::{Score, ScoreKind};
-use crate::stream::{Decision, HealthChecks};
+use crate::stream::{Decision, HealthChecks, NormalFeatures};
 use wire::sections::Sections;
 use wire::{Calibration, Description, LayerRecord, Likelihood, Provenance};
 
@@ -44,6 +46,8 @@ pub struct Model<'a> {
     sections: Sections,
     layers: &'a [LayerRecord],
     payload: &'a [u8],
+    /// Of the blob: what a saved state belongs to.
+    checksum: u32,
     /// [`Frontend::feature_len`].
     features: usize,
     plan: ArenaPlan,
@@ -60,6 +64,11 @@ impl<'a> Model<'a> {
     /// A [`ModelError`] that names what is wrong.
     pub fn parse(blob: &'a [u8]) -> Result<Self, ModelError> {
         check::parse(blob)
+    }
+
+    /// CRC-32 of the blob, as its header states it.
+    pub fn checksum(&self) -> u32 {
+        self.checksum
     }
 
     /// Name of the model.
@@ -206,6 +215,11 @@ impl<'a> Model<'a> {
         check_decision::health_checks(self).unwrap_or_default()
     }
 
+    /// Where the features of normal windows lie, where the blob says.
+    pub fn normal_features(&self) -> Option<NormalFeatures<'a>> {
+        check_decision::normal_features(self).unwrap_or(None)
+    }
+
     /// How the latents of normal windows lie, where the blob says.
     pub fn latent_gaussian(&self) -> Option<LatentGaussian<'a>> {
         check_score::latent_gaussian(self).unwrap_or(None)
@@ -214,6 +228,25 @@ impl<'a> Model<'a> {
     /// The score the model was calibrated for.
     pub fn score_kind(&self) -> ScoreKind {
         self.description.score
+    }
+
+    /// What no window scores less than, in the score's Q format (but for the last digit of a
+    /// Bernoulli score).
+    pub fn score_floor(&self) -> i64 {
+        use ScoreKind::{GaussianNll, NegativeElbo, ReconstructionProbability};
+        match (self.description.likelihood, self.description.score) {
+            (
+                Likelihood::Gaussian { constant, .. },
+                GaussianNll | NegativeElbo | ReconstructionProbability,
+            ) => constant,
+            _ => 0,
+        }
+    }
+
+    /// Greatest magnitude of an offset of the front-end: no difference leaves 32 bits.
+    #[cfg(feature = "recalibration")]
+    pub(crate) fn offset_bound(&self) -> i32 {
+        check_frontend::offset_bound(self)
     }
 
     /// The calibrated threshold: scores at or above it are anomalies.

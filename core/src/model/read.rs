@@ -9,13 +9,13 @@ use crate::score::ScoreKind;
 
 /// Where a message is being read.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     sound: bool,
 }
 
 /// What can be read; anything at all behind a fault.
-pub(super) trait Read<'a>: Sized {
+pub(crate) trait Read<'a>: Sized {
     fn read(reader: &mut Reader<'a>) -> Self;
 }
 
@@ -99,6 +99,7 @@ numbers! {
     u16: |reader| reader.number(16) as u16;
     u32: |reader| reader.number(32) as u32;
     i32: |reader| reader.signed(32) as i32;
+    u64: |reader| reader.number(64);
     i64: |reader| reader.signed(64);
     Rounding: |reader| match reader.variant(2) {
         0 => Self::Double,

@@ -18,11 +18,15 @@ pub const HEADER_LEN: usize = 32;
 
 /// CRC-32/ISO-HDLC (zlib's), over the whole blob but its own four bytes.
 pub fn checksum(blob: &[u8]) -> u32 {
+    crc32(&[blob.get(..12).unwrap_or(&[]), blob.get(16..).unwrap_or(&[])])
+}
+
+/// CRC-32/ISO-HDLC of parts, one behind the other.
+pub(crate) fn crc32(parts: &[&[u8]]) -> u32 {
     const CRC: crc::Crc<u32, crc::Table<1>> =
         crc::Crc::<u32, crc::Table<1>>::new(&crc::CRC_32_ISO_HDLC);
     let mut digest = CRC.digest();
-    digest.update(blob.get(..12).unwrap_or(&[]));
-    digest.update(blob.get(16..).unwrap_or(&[]));
+    parts.iter().for_each(|part| digest.update(part));
     digest.finalize()
 }
 

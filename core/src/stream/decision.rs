@@ -32,6 +32,8 @@ pub enum State {
     Alarm,
     /// An alarm ended a short while ago: none is raised yet.
     HoldOff,
+    /// The window is learnt from, not judged.
+    Learning,
     /// Nothing unusual.
     Normal,
     /// The sensor is not to be trusted; the window was not judged.
@@ -48,6 +50,8 @@ pub enum Event {
     Raised,
     /// The alarm ends.
     Cleared,
+    /// What was to be learnt is.
+    Learned,
     /// The sensor cannot be trusted from here on.
     Failed(Health),
     /// The sensor can be trusted again.
@@ -55,7 +59,7 @@ pub enum Event {
 }
 
 /// The decision over a stream of windows: a few words, whatever its length.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Judge {
     settings: Decision,
     /// One bit a voting window, the newest lowest.
@@ -77,6 +81,61 @@ impl Judge {
         self.active
     }
 
+    /// Whether an alarm has ended a short while ago.
+    pub fn is_held_off(&self) -> bool {
+        self.hold > 0
+    }
+
+    /// Takes the next window, which is not judged: [`State::Learning`], where it can be learnt from.
+    pub fn learn(&mut self, health: Health) -> (State, Option<Event>) {
+        self.admit(health).map_or_else(|early| early, |recovered| (State::Learning, recovered))
+    }
+
+    /// Forgets votes.
+    #[cfg(feature = "recalibration")]
+    pub(super) fn forget_votes(&mut self) {
+        self.history = 0;
+    }
+
+    /// Sets where an alarm ends.
+    #[cfg(feature = "recalibration")]
+    pub(super) fn set_clear(&mut self, clear: Option<Score>) {
+        self.settings.clear = clear;
+    }
+
+    /// Where an alarm ends.
+    #[cfg(feature = "recalibration")]
+    pub(super) fn clear(&self) -> Option<Score> {
+        self.settings.clear
+    }
+
+    /// Everything but the settings and the sensor's health.
+    #[cfg(feature = "recalibration")]
+    pub(super) fn words(&self) -> [u32; 4] {
+        [self.history, self.judged, self.active.into(), self.hold]
+    }
+
+    /// A judge as [`words`](Self::words) has it.
+    #[cfg(feature = "recalibration")]
+    pub(super) fn of_words(settings: Decision, [history, judged, active, hold]: [u32; 4]) -> Self {
+        Self { settings, history, judged, active: active != 0, hold, health: Health::Good }
+    }
+
+    /// The sensor's health and the warm-up: a recovery, or what the window already means.
+    fn admit(&mut self, health: Health) -> Result<Option<Event>, (State, Option<Event>)> {
+        let before = core::mem::replace(&mut self.health, health);
+        if health != Health::Good {
+            let event = (before == Health::Good).then_some(Event::Failed(health));
+            return Err((State::Unhealthy(health), event));
+        }
+        let recovered = (before != Health::Good).then_some(Event::Recovered);
+        if self.judged < self.settings.warm_up {
+            self.judged += 1;
+            return Err((State::WarmUp, recovered));
+        }
+        Ok(recovered)
+    }
+
     /// Takes the next window's score. Without a threshold nothing alarms. A window
     /// that is not healthy changes neither votes nor alarm.
     pub fn judge(
@@ -85,17 +144,11 @@ impl Judge {
         threshold: Option<Score>,
         health: Health,
     ) -> (State, Option<Event>) {
-        let before = core::mem::replace(&mut self.health, health);
-        if health != Health::Good {
-            let event = (before == Health::Good).then_some(Event::Failed(health));
-            return (State::Unhealthy(health), event);
-        }
         // An alarm's event is worth more than the recovery, which its state implies.
-        let recovered = (before != Health::Good).then_some(Event::Recovered);
-        if self.judged < self.settings.warm_up {
-            self.judged += 1;
-            return (State::WarmUp, recovered);
-        }
+        let recovered = match self.admit(health) {
+            Ok(recovered) => recovered,
+            Err(early) => return early,
+        };
         let limit = match (threshold, self.settings.clear) {
             (Some(threshold), Some(clear)) if self.active => Some(clear.min(threshold)),
             (threshold, _) => threshold,
@@ -144,6 +197,7 @@ mod tests {
             match state {
                 State::Alarm => 'A',
                 State::HoldOff => 'h',
+                State::Learning => 'l',
                 State::Normal => '.',
                 State::Unhealthy(_) => 'x',
                 State::WarmUp => 'w',

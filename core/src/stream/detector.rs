@@ -3,6 +3,8 @@
 use crate::model::Model;
 use crate::score::attribution::Attribution;
 use crate::score::{Score, ScoreKind};
+#[cfg(feature = "recalibration")]
+use crate::stream::recalibration::Recalibration;
 use crate::stream::{Event, Health, HealthChecks, Judge, State};
 use crate::trace::{NoTrace, Trace};
 use crate::vae::{Vae, VaeError};
@@ -27,11 +29,11 @@ pub struct Verdict {
 
 impl Verdict {
     /// Whether this window alone is an anomaly: its score reaches the threshold (never
-    /// without one) and its samples can be trusted. Votes and hold-off are in
+    /// without one), its samples can be trusted and it was not learnt from. Votes and hold-off are in
     /// [`state`](Self::state).
     pub fn is_anomaly(&self) -> bool {
         let reached = self.threshold.is_some_and(|threshold| self.score >= threshold);
-        reached && !matches!(self.state, State::Unhealthy(_))
+        reached && !matches!(self.state, State::Unhealthy(_) | State::Learning)
     }
 }
 
@@ -41,17 +43,22 @@ impl Verdict {
 /// frame `window_len`, the next ones every `hop` frames.
 #[derive(Debug)]
 pub struct Detector<'m, 'a> {
-    vae: Vae<'m, 'a>,
+    pub(super) vae: Vae<'m, 'a>,
     ring: &'m mut [i16],
     /// Where the next frame goes, in samples.
     head: usize,
     /// Frames until the next verdict.
     wait: usize,
-    windows: u32,
-    threshold: Option<Score>,
+    pub(super) windows: u32,
+    pub(super) threshold: Option<Score>,
     checks: HealthChecks<'a>,
-    judge: Judge,
-    health: Health,
+    pub(super) judge: Judge,
+    pub(super) health: Health,
+    /// Before anything was learnt: the blob's threshold, or the caller's.
+    #[cfg(feature = "recalibration")]
+    pub(super) own_threshold: Option<Score>,
+    #[cfg(feature = "recalibration")]
+    pub(super) recalibration: Option<Recalibration<'m>>,
 }
 
 impl<'m, 'a> Detector<'m, 'a> {
@@ -76,6 +83,10 @@ impl<'m, 'a> Detector<'m, 'a> {
             checks: model.health_checks(),
             judge: Judge::new(model.decision()),
             health: Health::Good,
+            #[cfg(feature = "recalibration")]
+            own_threshold: model.threshold(),
+            #[cfg(feature = "recalibration")]
+            recalibration: None,
         })
     }
 
@@ -84,9 +95,14 @@ impl<'m, 'a> Detector<'m, 'a> {
         &self.vae
     }
 
-    /// Another threshold than the model's, in the score's Q format; `None` never alarms.
+    /// Another threshold than the model's, in the score's Q format; `None` never alarms. It is
+    /// also what a threshold is learnt from.
     pub fn set_threshold(&mut self, threshold: Option<Score>) {
         self.threshold = threshold;
+        #[cfg(feature = "recalibration")]
+        {
+            self.own_threshold = threshold;
+        }
     }
 
     /// Tells that frames are missing: the next verdict comes with a whole new window.
@@ -126,13 +142,38 @@ impl<'m, 'a> Detector<'m, 'a> {
         }
         self.wait = frontend.hop;
         let (newer, older) = self.ring.split_at_checked(self.head)?;
-        self.vae.load_ring(older, newer).ok()?;
         self.health = self.checks.examine(older, newer, frontend.channels);
+        #[cfg(feature = "recalibration")]
+        let (frontend, lesson) = match &mut self.recalibration {
+            Some(learner) => {
+                let lesson = learner.is_learning().then(|| self.judge.learn(self.health));
+                if let Some((State::Learning, _)) = lesson {
+                    learner.features(&mut self.vae, older, newer);
+                }
+                (frontend.normalized(learner.normalization()), lesson)
+            }
+            None => (frontend, None),
+        };
+        self.vae.load_through(&frontend, older, newer).ok()?;
         let score = self.vae.score_loaded(trace);
-        let (state, event) = self.judge.judge(score, self.threshold, self.health);
-        let window = self.windows;
+        let mut verdict = Verdict {
+            window: self.windows,
+            score,
+            kind: self.vae.model().score_kind(),
+            threshold: self.threshold,
+            state: State::Normal,
+            event: None,
+        };
         self.windows = self.windows.wrapping_add(1);
-        let kind = self.vae.model().score_kind();
-        Some(Verdict { window, score, kind, threshold: self.threshold, state, event })
+        #[cfg(feature = "recalibration")]
+        if let Some(lesson) = lesson {
+            (verdict.state, verdict.event) = lesson;
+            self.learn(&mut verdict);
+            return Some(verdict);
+        }
+        (verdict.state, verdict.event) = self.judge.judge(score, self.threshold, self.health);
+        #[cfg(feature = "recalibration")]
+        self.learn(&mut verdict);
+        Some(verdict)
     }
 }

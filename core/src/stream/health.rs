@@ -39,6 +39,15 @@ pub struct HealthChecks<'a> {
     pub outside: u16,
 }
 
+/// Where the features of normal windows lie, on the int8 grid, one a group.
+#[derive(Clone, Copy, Debug)]
+pub struct NormalFeatures<'a> {
+    /// Means, Q8.
+    pub mean: &'a [i16],
+    /// Deviations, Q8.
+    pub deviation: &'a [u16],
+}
+
 impl HealthChecks<'_> {
     /// Looks at the raw window `older ++ newer`, `[window_len][channels]`; the first fault found.
     pub fn examine(&self, older: &[i16], newer: &[i16], channels: usize) -> Health {

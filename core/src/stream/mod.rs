@@ -3,7 +3,11 @@
 mod decision;
 mod detector;
 mod health;
+#[cfg(feature = "recalibration")]
+pub mod recalibration;
 
 pub use decision::{Decision, Event, Judge, State};
 pub use detector::{Detector, Verdict};
-pub use health::{Health, HealthChecks};
+pub use health::{Health, HealthChecks, NormalFeatures};
+#[cfg(feature = "recalibration")]
+pub use recalibration::{Lessons, Recalibration, RecalibrationError, RestoreError};

@@ -2,17 +2,18 @@
 
 mod batch;
 mod batch_scores;
+mod error;
 mod network;
 mod prepared;
 
 pub use batch::Batch;
+pub use error::VaeError;
 pub use prepared::Prepared;
-
-use core::fmt;
 
 use crate::fixed::exp::{exp_q24, sigmoid_grid};
 use crate::fixed::gaussian::{Gaussian, SAMPLE_FRAC_BITS};
 use crate::fixed::requantize::{saturate_i16, saturate_i32};
+use crate::frontend::Frontend;
 use crate::model::Model;
 use crate::model::wire::sections::Sampling;
 use crate::model::wire::{Latent, Likelihood};
@@ -22,57 +23,6 @@ use crate::score::likelihood::{bernoulli_entropy, bernoulli_nll, gaussian_nll};
 use crate::score::reconstruction_error::{GRID_FRAC_BITS, sum_of_squares};
 use crate::score::{Score, ScoreKind};
 use crate::trace::{NoTrace, Trace};
-
-/// What the caller got wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum VaeError {
-    /// The arena does not start at a 16-byte boundary. Cure: use [`Arena`](crate::Arena).
-    ArenaMisaligned,
-    /// The arena is too small. Cure: give it [`Model::arena_len`] bytes.
-    ArenaTooSmall {
-        /// Bytes needed.
-        needed: usize,
-        /// Bytes given.
-        got: usize,
-    },
-    /// The window has another number of samples than the model's `window_len * channels`.
-    InputLength {
-        /// Samples needed.
-        needed: usize,
-        /// Samples given.
-        got: usize,
-    },
-    /// The ring of a detector is too small. Cure: give it `window_len * channels` samples.
-    RingTooSmall {
-        /// Samples needed.
-        needed: usize,
-        /// Samples given.
-        got: usize,
-    },
-}
-
-impl fmt::Display for VaeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ArenaMisaligned => {
-                f.write_str("arena is not 16-byte aligned; use picovae_core::Arena")
-            }
-            Self::ArenaTooSmall { needed, got } => {
-                write!(f, "arena has {got} bytes, the model needs {needed}")
-            }
-            Self::InputLength { needed, got } => {
-                write!(f, "window has {got} samples, the model needs {needed}")
-            }
-            Self::RingTooSmall { needed, got } => {
-                write!(f, "ring has {got} samples, a window needs {needed}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for VaeError {}
 
 /// A model joined to its arena: runs windows, one at a time.
 ///
@@ -117,6 +67,16 @@ impl<'m, 'a> Vae<'m, 'a> {
     /// # Errors
     /// [`VaeError::InputLength`]; the features are then unchanged.
     pub fn load_ring(&mut self, older: &[i16], newer: &[i16]) -> Result<(), VaeError> {
+        self.load_through(&self.model.frontend(), older, newer)
+    }
+
+    /// [`load_ring`](Self::load_ring) with another normalization than the blob's.
+    pub(crate) fn load_through(
+        &mut self,
+        frontend: &Frontend<'_>,
+        older: &[i16],
+        newer: &[i16],
+    ) -> Result<(), VaeError> {
         let (needed, got) = (self.model.window_samples(), older.len() + newer.len());
         if needed != got {
             return Err(VaeError::InputLength { needed, got });
@@ -127,9 +87,24 @@ impl<'m, 'a> Vae<'m, 'a> {
             && let (Some(features), Some(work)) =
                 (features.get_mut(..features_len), rest.get_mut(plan.head..))
         {
-            self.model.frontend().features(older, newer, work, network::signed_mut(features));
+            frontend.features(older, newer, work, network::signed_mut(features));
         }
         Ok(())
+    }
+
+    /// Calls `feature(group, v)` for every feature of a window before its normalization; what was loaded or
+    /// computed before is lost.
+    #[cfg(feature = "recalibration")]
+    pub(crate) fn observe(
+        &mut self,
+        older: &[i16],
+        newer: &[i16],
+        feature: impl FnMut(usize, i32),
+    ) {
+        let plan = self.model.plan();
+        if let Some(work) = self.arena.get_mut(plan.features + plan.head..) {
+            self.model.frontend().observe(older, newer, work, feature);
+        }
     }
 
     /// The int8 features, `[input_len]`.

@@ -12,6 +12,7 @@ use core::hint::black_box;
 use cortex_m as _;
 use cortex_m_rt::entry;
 use picovae_core::fixed::gaussian::Gaussian;
+use picovae_core::stream::Lessons;
 use picovae_core::trace::ActivationHash;
 use picovae_core::{Arena, Detector, Model, Vae};
 
@@ -26,13 +27,14 @@ fn main() -> ! {
     // `#[entry]` makes these references: main runs once.
     static mut ARENA: Arena<{ model::ARENA_LEN }> = Arena::new();
     static mut SAMPLES: [i16; model::INPUT_LEN] = [0; model::INPUT_LEN];
+    static mut LEARNING: [u64; model::LEARNING_LEN] = [0; model::LEARNING_LEN];
 
     // Opaque: nothing about the blob may be decided while compiling.
     let blob = black_box(&model::BLOB.0[..]);
     if let Ok(model) = Model::parse(blob) {
         black_box(model.name());
         black_box(windows(&model, ARENA.bytes(), SAMPLES));
-        black_box(frames(&model, ARENA.bytes(), SAMPLES));
+        black_box(frames(&model, ARENA.bytes(), SAMPLES, LEARNING));
     }
     loop {
         cortex_m::asm::wfi();
@@ -58,9 +60,17 @@ fn windows(model: &Model<'_>, arena: &mut [u8], window: &[i16]) -> Option<i64> {
     Some(sum)
 }
 
-/// One frame through [`Detector`]; a real program reads a sensor in a loop.
-fn frames(model: &Model<'_>, arena: &mut [u8], ring: &mut [i16]) -> Option<bool> {
+/// Frames through a [`Detector`] that learns, is saved and restored; a real program reads a sensor in a loop.
+fn frames(
+    model: &Model<'_>,
+    arena: &mut [u8],
+    ring: &mut [i16],
+    learning: &mut [u64],
+) -> Option<bool> {
+    let mut record = [0; 512];
     let mut detector = Detector::new(model, black_box(arena), ring).ok()?;
+    detector = detector.learning_in(learning).ok()?;
+    detector.calibrate(black_box(Lessons { normalization: 20, threshold: 20 })).err();
     let frame = [0; model::CHANNELS];
     let mut alarm = false;
     for _ in 0..black_box(2 * model::INPUT_LEN) {
@@ -68,6 +78,9 @@ fn frames(model: &Model<'_>, arena: &mut [u8], ring: &mut [i16]) -> Option<bool>
             alarm |= verdict.is_anomaly();
         }
     }
+    let len = detector.save(&mut record).ok()?;
+    detector.restore(black_box(record.get(..len)?)).ok()?;
+    detector.follow(black_box(true)).err();
     Some(alarm)
 }
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use picovae_core::Model;
+use picovae_core::stream::Recalibration;
 
 /// Names the blob to embed in place of the crate's default one.
 pub const BLOB_VARIABLE: &str = "PICOVAE_BLOB";
@@ -26,7 +27,7 @@ pub const WINDOWS_VARIABLE: &str = "PICOVAE_WINDOWS";
 /// `default` (a path seen from the crate's folder).
 ///
 /// It holds the statics `BLOB` and `WINDOWS` and the constants `ARENA_LEN`,
-/// `INPUT_LEN` and `CHANNELS`. Ends the build with a message if the blob is
+/// `INPUT_LEN`, `CHANNELS` and `LEARNING_LEN`. Ends the build with a message if the blob is
 /// missing or damaged, or if `PICOVAE_WINDOWS` is not whole windows.
 pub fn model(default: &str) {
     if let Err(message) = try_model(default) {
@@ -76,10 +77,13 @@ fn try_model(default: &str) -> Result<(), String> {
          /// Samples a window.\n\
          pub const INPUT_LEN: usize = {input_len};\n\
          /// Samples a frame.\n\
-         pub const CHANNELS: usize = {channels};\n",
+         pub const CHANNELS: usize = {channels};\n\
+         /// Words of memory to learn in.\n\
+         pub const LEARNING_LEN: usize = {learning_len};\n",
         blob = absolute(&blob_path)?,
         arena_len = model.arena_len(),
         channels = model.frontend().channels,
+        learning_len = Recalibration::memory_len(model.frontend().groups()),
     );
     write("model.rs", &text)
 }

@@ -32,6 +32,9 @@ pub struct DecisionArgs {
     /// Samples outside of the calibrated range, stretched by this factor, are a fault of the sensor.
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub margin: Option<f64>,
+    /// Say in the blob where normal features lie, so that a device can learn its own normalization.
+    #[arg(long)]
+    pub renormalize: bool,
 }
 
 impl DecisionArgs {
@@ -54,6 +57,7 @@ impl DecisionArgs {
             saturated: self.saturated,
             rails: (low, high),
             margin: self.margin,
+            renormalize: self.renormalize,
         })
     }
 }

@@ -9,7 +9,8 @@ use clap::Args;
 use miette::{IntoDiagnostic, WrapErr};
 use picovae::recording::Recording;
 use picovae::simulate::{
-    Scorer, ScorerMemory, ScorerWeights, TOGETHER, frontend_of, plot, real_score, stream_events,
+    Scorer, ScorerMemory, ScorerWeights, StreamOptions, TOGETHER, frontend_of, plot, real_score,
+    state_name, stream, stream_events,
 };
 use picovae_core::trace::ActivationHash;
 use picovae_core::{Event, Model, Score};
@@ -52,6 +53,16 @@ pub struct SimulateArgs {
     /// recording,clip,window,start_frame,event,score,channel,band,percent.
     #[arg(long, value_name = "FILE.csv", conflicts_with = "limit")]
     events: Option<PathBuf>,
+    /// Let the device learn its threshold from the first rows of each clip: the scores and alarms are then
+    /// those of the detector, and --scores has a column `state` more.
+    #[arg(long, value_name = "ROWS", conflicts_with = "limit", default_value_t = 0)]
+    recalibrate: usize,
+    /// Let it learn its normalization first, from so many rows of them (of a blob made with --renormalize).
+    #[arg(long, value_name = "ROWS", conflicts_with = "limit", default_value_t = 0)]
+    renormalize: usize,
+    /// Let its threshold go on following the scores of windows that are judged normal.
+    #[arg(long, conflicts_with = "limit")]
+    follow: bool,
     /// Draw the score over time.
     #[arg(long, value_name = "FILE.png")]
     plot: Option<PathBuf>,
@@ -72,6 +83,7 @@ struct SimulateReport {
     windows: usize,
     alarms: usize,
     raised: Option<usize>,
+    learned: Option<usize>,
     threshold: Option<f64>,
     mean_score: f64,
     min_score: f64,
@@ -88,6 +100,8 @@ struct Line {
     score: f64,
     raw: i64,
     alarm: bool,
+    /// Of the detector, where it judged.
+    state: Option<&'static str>,
 }
 
 /// Runs the verb.
@@ -154,6 +168,7 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
                 score: real_score(score, model.score_kind()),
                 raw: score.0,
                 alarm: threshold.is_some_and(|threshold| score >= threshold),
+                state: None,
             });
         }
         std::mem::swap(&mut running, &mut finished);
@@ -166,9 +181,19 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
     }
     progress::warn_saturated(saturated);
 
+    let options = StreamOptions {
+        threshold,
+        normalization_rows: args.renormalize,
+        threshold_rows: args.recalibrate,
+        follow: args.follow,
+    };
+    let learned = match options.learns() {
+        true => Some(judge(&model, &recordings, &options, &mut lines)?),
+        false => None,
+    };
     let mut raised = None;
     if let Some(path) = &args.events {
-        raised = Some(write_events(path, &model, &recordings, threshold)?);
+        raised = Some(write_events(path, &model, &recordings, &options)?);
     }
     let threshold = threshold.map(|score| real_score(score, model.score_kind()));
     if let Some(path) = &args.scores {
@@ -187,6 +212,7 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
         windows: lines.len(),
         alarms: lines.iter().filter(|line| line.alarm).count(),
         raised,
+        learned,
         threshold,
         mean_score: values.iter().sum::<f64>() / values.len().max(1) as f64,
         min_score: values.iter().copied().reduce(f64::min).unwrap_or(0.0),
@@ -224,12 +250,40 @@ fn create(path: &Path) -> miette::Result<(std::io::BufWriter<std::fs::File>, Str
     Ok((std::io::BufWriter::new(file), name))
 }
 
+/// Streams every clip of every recording through a detector that learns, and puts its verdicts in the
+/// lines' place; how often what it was to learn was learnt.
+fn judge(
+    model: &Model<'_>,
+    recordings: &[Recording],
+    options: &StreamOptions,
+    lines: &mut Vec<Line>,
+) -> miette::Result<usize> {
+    let frontend = frontend_of(model);
+    lines.clear();
+    let mut learned = 0;
+    for recording in recordings {
+        let clips = recording.clips(&frontend)?;
+        stream(model, &frontend, &clips, options, |clip, start, verdict, _| {
+            learned += usize::from(verdict.event == Some(Event::Learned));
+            lines.push(Line {
+                clip,
+                start,
+                score: real_score(verdict.score, model.score_kind()),
+                raw: verdict.score.0,
+                alarm: verdict.is_anomaly(),
+                state: Some(state_name(verdict.state)),
+            });
+        })?;
+    }
+    Ok(learned)
+}
+
 /// Streams every clip of every recording and writes the changes of state; how many alarms were raised.
 fn write_events(
     path: &Path,
     model: &Model<'_>,
     recordings: &[Recording],
-    threshold: Option<Score>,
+    options: &StreamOptions,
 ) -> miette::Result<usize> {
     let frontend = frontend_of(model);
     let mut text =
@@ -237,7 +291,7 @@ fn write_events(
     let mut raised = 0;
     for recording in recordings {
         let clips = recording.clips(&frontend)?;
-        for event in stream_events(model, &frontend, &clips, threshold).into_diagnostic()? {
+        for event in stream_events(model, &frontend, &clips, options)? {
             raised += usize::from(event.event == Event::Raised);
             let (channel, band, percent) = event.attribution;
             let score = real_score(event.score, model.score_kind());
@@ -258,10 +312,14 @@ fn write_events(
 }
 
 fn write_scores(path: &Path, lines: &[Line]) -> miette::Result<()> {
-    let mut text = String::from("window,clip,start_frame,score,raw,alarm\n");
+    let streamed = lines.first().is_some_and(|line| line.state.is_some());
+    let mut text = String::from("window,clip,start_frame,score,raw,alarm");
+    text.push_str(if streamed { ",state\n" } else { "\n" });
     for (window, line) in lines.iter().enumerate() {
-        let Line { clip, start, score, raw, alarm } = line;
-        let _ = writeln!(text, "{window},{clip},{start},{score},{raw},{}", u8::from(*alarm));
+        let Line { clip, start, score, raw, alarm, state } = line;
+        let _ = write!(text, "{window},{clip},{start},{score},{raw},{}", u8::from(*alarm));
+        let _ = state.map(|state| write!(text, ",{state}"));
+        text.push('\n');
     }
     std::fs::write(path, text).into_diagnostic().wrap_err_with(|| path.display().to_string())
 }

@@ -46,7 +46,12 @@ pub(super) fn sections(payload: &mut Payload, model: &QuantizedVae) -> Sections 
             .map(|range| payload.push(bytemuck::cast_slice(range), 4).offset),
         ..decision.section
     });
-    Sections { decimation, spectrum, latent_gaussian, sampling: extras.sampling, decision }
+    let normal_features = extras.normal_features.as_ref().map(|normal| wire::NormalFeatures {
+        mean: payload.push(bytemuck::cast_slice(&normal.mean), 4).offset,
+        deviation: payload.push(bytemuck::cast_slice(&normal.deviation), 4).offset,
+    });
+    let sampling = extras.sampling;
+    Sections { decimation, spectrum, latent_gaussian, sampling, decision, normal_features }
 }
 
 /// Whether a reader of version 1 understands the blob.

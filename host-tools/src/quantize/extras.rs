@@ -14,6 +14,17 @@ pub struct Extras {
     pub sampling: Option<Sampling>,
     /// From scores to an alarm; the default where absent.
     pub decision: Option<IntDecision>,
+    /// Where the features of normal windows lie: a device may then learn its own normalization.
+    pub normal_features: Option<IntNormalFeatures>,
+}
+
+/// Mean and deviation of each group of features, on the int8 grid, Q8.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IntNormalFeatures {
+    /// Means.
+    pub mean: Vec<i16>,
+    /// Deviations.
+    pub deviation: Vec<u16>,
 }
 
 /// A decision and the numbers it points to.

@@ -17,7 +17,7 @@ mod mirror_tests;
 mod observe;
 mod weight_bits;
 
-pub use extras::{Extras, IntDecision, IntLatentGaussian};
+pub use extras::{Extras, IntDecision, IntLatentGaussian, IntNormalFeatures};
 pub use grid::{Grid, Multiplier};
 pub use integers::{
     IntFrontend, IntLatent, IntLayer, IntLikelihood, IntMatrix, IntOp, IntOutput, QuantizedVae,

@@ -13,6 +13,7 @@ use crate::emit::{Blob, BlobError, Calibrated, write};
 use crate::graph::{LatentGaussian, SAMPLES, ScoreKind};
 use crate::quantize::{IntLatentGaussian, QuantizedVae};
 use crate::recording::WindowSet;
+use crate::simulate::normal_features::normal_features;
 use crate::threshold::TailThreshold;
 
 /// What a detector is to be.
@@ -109,6 +110,9 @@ pub fn assemble_apart(
         let channels = frontend.channels;
         window.iter().enumerate().map(|(at, &x)| frontend.raw(x, at % channels)).collect()
     };
+    if options.decision.renormalize {
+        quantized.extras.normal_features = Some(normal_features(&draft.model()?, normal, raw));
+    }
     let decision = options.decision.section(&calibrated, normal, frontend.channels, raw);
     quantized.extras.decision = decision;
     let blob = write(&quantized, target, calibrated)?;

@@ -30,6 +30,8 @@ pub struct DecisionOptions {
     /// Watch for samples outside of the calibrated range, stretched about its
     /// middle by this factor.
     pub margin: Option<f64>,
+    /// Say where the features of normal windows lie, so that a device can learn its own normalization.
+    pub renormalize: bool,
 }
 
 impl Default for DecisionOptions {
@@ -44,6 +46,7 @@ impl Default for DecisionOptions {
             saturated: None,
             rails: (i16::MIN, i16::MAX),
             margin: None,
+            renormalize: false,
         }
     }
 }
@@ -68,7 +71,7 @@ impl DecisionOptions {
         channels: usize,
         mut raw: impl FnMut(&[f32]) -> Vec<i16>,
     ) -> Option<IntDecision> {
-        if *self == Self::default() {
+        if *self == (Self { renormalize: self.renormalize, ..Self::default() }) {
             return None;
         }
         let clear = calibrated.threshold.filter(|_| self.hysteresis > 0.0).map(|threshold| {

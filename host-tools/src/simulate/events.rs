@@ -1,6 +1,7 @@
 //! A recording as a stream: frame by frame through the core's detector.
 
-use picovae_core::{Detector, Event, Health, Model, Score, VaeError};
+use picovae_core::stream::{Lessons, Recalibration, RecalibrationError};
+use picovae_core::{Detector, Event, Health, Model, Score, State, VaeError, Verdict};
 
 use super::SimulatorArena;
 use crate::graph::Frontend;
@@ -29,6 +30,7 @@ impl StreamEvent {
         match self.event {
             Event::Raised => "raised",
             Event::Cleared => "cleared",
+            Event::Learned => "learned",
             Event::Recovered => "recovered",
             Event::Failed(Health::Stuck { .. }) => "stuck",
             Event::Failed(Health::Saturated { .. }) => "saturated",
@@ -38,41 +40,139 @@ impl StreamEvent {
     }
 }
 
-/// Streams every clip of a recording, each from a detector's start, and gives
-/// the events in order. `threshold` replaces the model's own.
+/// The stable name of a state.
+pub fn state_name(state: State) -> &'static str {
+    match state {
+        State::Alarm => "alarm",
+        State::HoldOff => "hold_off",
+        State::Learning => "learning",
+        State::Normal => "normal",
+        State::Unhealthy(_) => "unhealthy",
+        State::WarmUp => "warm_up",
+    }
+}
+
+/// How a stream is judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// Alarms begin here.
+    pub threshold: Option<Score>,
+    /// The device learns its normalization from the first rows of each clip; 0 keeps the blob's.
+    pub normalization_rows: usize,
+    /// The device learns its threshold from the rows behind those up to this one; 0 keeps `threshold`.
+    pub threshold_rows: usize,
+    /// From then on the threshold follows what is judged normal.
+    pub follow: bool,
+}
+
+impl StreamOptions {
+    /// Judged by this threshold, nothing learnt.
+    pub fn of(threshold: Option<Score>) -> Self {
+        Self { threshold, ..Self::default() }
+    }
+
+    /// Whether anything is learnt.
+    pub fn learns(&self) -> bool {
+        self.normalization_rows > 0 || self.threshold_rows > 0 || self.follow
+    }
+
+    /// The rows in whole windows.
+    fn lessons(&self, frontend: &Frontend) -> Lessons {
+        let ended = |rows: usize| match rows.checked_sub(frontend.window_len) {
+            Some(rest) => rest / frontend.hop + 1,
+            None => 0,
+        };
+        let normalization = ended(self.normalization_rows);
+        let threshold = ended(self.threshold_rows).saturating_sub(normalization);
+        Lessons { normalization: normalization as u32, threshold: threshold as u32 }
+    }
+}
+
+/// Why a stream cannot be judged.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// A buffer does not fit.
+    #[error(transparent)]
+    Vae(#[from] VaeError),
+    /// The device refuses to learn.
+    #[error("the device does not learn: {0}")]
+    #[diagnostic(help(
+        "learning needs rows for at least 20 windows, a calibrated blob, and for the normalization one written with --renormalize"
+    ))]
+    Learn(RecalibrationError),
+}
+
+/// Streams every clip of a recording, each from a detector's start, and shows `visit` every verdict: the clip,
+/// the first frame of its window within the clip, the verdict, and the detector as it is then.
 ///
 /// # Errors
-/// [`VaeError`].
-pub fn stream_events(
+/// [`StreamError`].
+pub fn stream(
     model: &Model<'_>,
     frontend: &Frontend,
     clips: &Clips<'_>,
-    threshold: Option<Score>,
-) -> Result<Vec<StreamEvent>, VaeError> {
-    let mut events = Vec::new();
+    options: &StreamOptions,
+    mut visit: impl FnMut(usize, usize, &Verdict, &Detector<'_, '_>),
+) -> Result<(), StreamError> {
     let mut arena = SimulatorArena::new(model);
     let mut ring = vec![0i16; model.window_samples()];
+    let groups = model.frontend().groups();
+    let mut memory = vec![0; Recalibration::memory_len(groups)];
+    let lessons = options.lessons(frontend);
     for clip in 0..clips.clip_count() {
         let mut detector = Detector::new(model, arena.bytes(), &mut ring)?;
-        detector.set_threshold(threshold);
+        if options.learns() {
+            detector = detector.learning_in(&mut memory)?;
+        }
+        detector.set_threshold(options.threshold);
+        if lessons != Lessons::default() {
+            detector.calibrate(lessons).map_err(StreamError::Learn)?;
+        } else if options.normalization_rows > 0 || options.threshold_rows > 0 {
+            // Not a single window.
+            let few = Lessons { normalization: 0, threshold: 1 };
+            detector.calibrate(few).map_err(StreamError::Learn)?;
+        }
         let mut frame = Vec::with_capacity(frontend.channels);
         for samples in clips.clip(clip).chunks_exact(frontend.channels) {
             frame.clear();
             frame.extend(samples.iter().enumerate().map(|(c, &x)| frontend.raw(x, c)));
             let Some(verdict) = detector.push(&frame) else { continue };
-            if let Some(event) = verdict.event {
-                let carried = detector.attribution();
-                let window = verdict.window as usize;
-                events.push(StreamEvent {
-                    clip,
-                    window,
-                    start: window * frontend.hop,
-                    event,
-                    score: verdict.score,
-                    attribution: (carried.channel, carried.band, carried.percent()),
-                });
+            visit(clip, verdict.window as usize * frontend.hop, &verdict, &detector);
+            if options.follow
+                && detector.recalibration().is_some_and(|r| !r.is_learning() && !r.is_following())
+            {
+                // Refused in an alarm; asked for again.
+                let _ = detector.follow(true);
             }
         }
     }
+    Ok(())
+}
+
+/// The events of [`stream`], in order.
+///
+/// # Errors
+/// [`StreamError`].
+pub fn stream_events(
+    model: &Model<'_>,
+    frontend: &Frontend,
+    clips: &Clips<'_>,
+    options: &StreamOptions,
+) -> Result<Vec<StreamEvent>, StreamError> {
+    let mut events = Vec::new();
+    stream(model, frontend, clips, options, |clip, start, verdict, detector| {
+        events.extend(verdict.event.map(|event| {
+            let carried = detector.attribution();
+            StreamEvent {
+                clip,
+                window: verdict.window as usize,
+                start,
+                event,
+                score: verdict.score,
+                attribution: (carried.channel, carried.band, carried.percent()),
+            }
+        }));
+    })?;
     Ok(events)
 }

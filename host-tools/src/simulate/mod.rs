@@ -6,13 +6,14 @@ mod counts;
 mod decide;
 mod events;
 mod grid;
+mod normal_features;
 mod plot;
 mod scorer;
 
 pub use assemble::{AssembleError, Assembled, DetectorOptions, assemble, assemble_apart, latents};
 pub use calibrate::{CalibrateError, FalseAlarms, by_clip, calibrate_set};
 pub use decide::DecisionOptions;
-pub use events::{StreamEvent, stream_events};
+pub use events::{StreamError, StreamEvent, StreamOptions, state_name, stream, stream_events};
 pub use grid::{GridError, image_grid, trace_grid};
 pub(crate) use plot::register_font;
 pub use plot::{PlotError, plot};

@@ -36,6 +36,8 @@ pub mod kind {
     pub const SAMPLING: u32 = 4;
     /// [`Decision`](super::Decision).
     pub const DECISION: u32 = 5;
+    /// [`NormalFeatures`](super::NormalFeatures).
+    pub const NORMAL_FEATURES: u32 = 6;
 }
 
 /// The sections of a blob, each at most once.
@@ -51,6 +53,8 @@ pub struct Sections {
     pub sampling: Option<Sampling>,
     /// From scores to an alarm.
     pub decision: Option<Decision>,
+    /// Where the features of normal windows lie.
+    pub normal_features: Option<NormalFeatures>,
 }
 
 impl Sections {
@@ -66,6 +70,9 @@ impl Sections {
                 }
                 kind::SAMPLING => sections.sampling.replace(Sampling::read(words)?).is_some(),
                 kind::DECISION => sections.decision.replace(Decision::read(words)?).is_some(),
+                kind::NORMAL_FEATURES => {
+                    sections.normal_features.replace(NormalFeatures::read(words)?).is_some()
+                }
                 _ => return None,
             };
             if twice {
@@ -85,6 +92,7 @@ impl Sections {
             record(kind::LATENT_GAUSSIAN, self.latent_gaussian.map(LatentGaussian::words)),
             record(kind::SAMPLING, self.sampling.map(Sampling::words)),
             record(kind::DECISION, self.decision.map(Decision::words)),
+            record(kind::NORMAL_FEATURES, self.normal_features.map(NormalFeatures::words)),
         ]
         .into_iter()
         .flatten()
@@ -226,6 +234,26 @@ impl Sampling {
 
     fn words(self) -> [u32; WORDS] {
         padded([self.samples.into(), self.seed])
+    }
+}
+
+/// Where the features of normal windows lie: what re-calibration brings those of another machine to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NormalFeatures {
+    /// Offset of the int16 means on the int8 grid, Q8, one a group.
+    pub mean: u32,
+    /// Offset of the u16 deviations on the int8 grid, Q8, one a group.
+    pub deviation: u32,
+}
+
+impl NormalFeatures {
+    fn read(words: &[u32; WORDS]) -> Option<Self> {
+        let [mean, deviation] = fields(words)?;
+        Some(Self { mean, deviation })
+    }
+
+    fn words(self) -> [u32; WORDS] {
+        padded([self.mean, self.deviation])
     }
 }
 
