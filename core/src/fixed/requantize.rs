@@ -53,9 +53,9 @@ pub fn requantize_double(acc: i32, multiplier: i32, shift: i8) -> i32 {
     if right == 0 {
         return high;
     }
-    // Half away from zero: a negative value is lowered by one before half is added.
-    let half = 1i64 << (right - 1);
-    ((i64::from(high) + i64::from(high >> 31) + half) >> right) as i32
+    // Half away from zero: a negative value is lowered by one before half is added, the last bit but one shifted out;
+    // |high| is below 2^31 - 1, because the multiplier is.
+    (high.wrapping_add(high >> 31) >> (right - 1)).wrapping_add(1) >> 1
 }
 
 /// [`requantize`] with [`Rounding::Single`]; saturates to i32.
@@ -70,6 +70,20 @@ pub fn requantize_single(acc: i32, multiplier: i32, shift: i8) -> i32 {
     }
     let rounded = product.wrapping_add(1i64 << (total - 1)) >> total;
     saturate_i32(rounded)
+}
+
+/// [`requantize`] where `shift` is in `-31..=-1`, in a few instructions: `|x| < 2^31 - 1`, because the multiplier is.
+#[inline]
+pub fn requantize_right(acc: i32, multiplier: i32, shift: i8, rounding: Rounding) -> i32 {
+    let product = i64::from(acc) * i64::from(multiplier);
+    let (nudge, lowered) = match rounding {
+        Rounding::Double => (1 << 30, -1),
+        Rounding::Single => (0, 0),
+    };
+    let value = (product.wrapping_add(nudge) >> 31) as i32;
+    // `-shift - 1`: the last bit is shifted out when half of it has been added.
+    let right = u32::from(!shift as u8) & 31;
+    (value.wrapping_add((value >> 31) & lowered) >> right).wrapping_add(1) >> 1
 }
 
 /// The nearest i32.
@@ -115,6 +129,14 @@ mod tests {
                             gemmlowp(value, multiplier, shift.into()),
                             "{value} {multiplier} {shift}"
                         );
+                        for rounding in [Rounding::Double, Rounding::Single] {
+                            assert!(
+                                shift == 0
+                                    || requantize_right(value, multiplier, shift, rounding)
+                                        == requantize(value, multiplier, shift, rounding),
+                                "{value} {multiplier} {shift} {rounding:?}"
+                            );
+                        }
                     }
                 }
                 let small = acc >> 16;

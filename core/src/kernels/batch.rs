@@ -1,7 +1,7 @@
 //! A layer over many windows at a time, for hosts: on weights prepared once a model.
 //!
 //! Activations of all windows are int16, whatever the layer writes. Where the
-//! backend prepares nothing (another backend, a convolution, a processor without
+//! backend prepares nothing (another backend, a pool, a processor without
 //! AVX2) windows run one by one through [`run`](super::run): the same result.
 
 use super::{OutputBuffer, scratch_len};
@@ -54,28 +54,38 @@ impl<T> Rows<T> {
 /// Lines that `layer`'s weights take once prepared; 0 where they are not.
 pub(crate) fn lines(layer: &LayerView<'_>) -> usize {
     #[cfg(kernels = "x86")]
-    if let Operator::FullyConnected(matrix) = &layer.operator {
-        return super::backend::batch::lines(matrix);
+    return match &layer.operator {
+        Operator::FullyConnected(matrix) => super::backend::batch::lines(matrix),
+        _ => super::batch_windows::lines(layer),
+    };
+    #[cfg(not(kernels = "x86"))]
+    {
+        let _ = layer;
+        0
     }
-    let _ = layer;
-    0
 }
 
 /// Prepares the weights of `layer` in its [`lines`].
 pub(crate) fn prepare(layer: &LayerView<'_>, lines: &mut [Line]) {
     #[cfg(kernels = "x86")]
-    if let (Operator::FullyConnected(matrix), false) = (&layer.operator, lines.is_empty()) {
-        super::backend::batch::prepare(matrix, lines);
+    match &layer.operator {
+        _ if lines.is_empty() => {}
+        Operator::FullyConnected(matrix) => super::backend::batch::prepare(matrix, lines),
+        _ => super::batch_windows::prepare(layer, lines),
     }
+    #[cfg(not(kernels = "x86"))]
     let _ = (layer, lines);
 }
 
 /// Bytes of work memory [`run`] may use: a window's input, the kernel's scratch and a window's output, or a number
-/// for each window.
+/// for each window; for prepared convolutions what their positions take.
 pub(crate) fn work_len(layer: &LayerView<'_>, windows: usize) -> usize {
     let align = crate::arena::align_up;
     let one = align(layer.input_len()) + align(scratch_len(layer)) + align(2 * layer.output_len());
-    one.max(size_of::<i32>() * windows)
+    let one = one.max(size_of::<i32>() * windows);
+    #[cfg(kernels = "x86")]
+    let one = one.max(super::batch_windows::work_len(layer));
+    one
 }
 
 /// Runs `layer` on the vectors of all windows. Infallible as [`run`](super::run) is.
@@ -88,7 +98,11 @@ pub(crate) fn run(
     work: &mut [u8],
 ) {
     #[cfg(kernels = "x86")]
-    if let (Operator::FullyConnected(matrix), false) = (&layer.operator, prepared.is_empty()) {
+    if !prepared.is_empty() {
+        let Operator::FullyConnected(matrix) = &layer.operator else {
+            super::batch_windows::run(layer, rounding, prepared, input, out, work);
+            return;
+        };
         let numbers = bytemuck::try_cast_slice_mut(work).unwrap_or_default();
         super::backend::batch::run(matrix, &layer.output, rounding, prepared, input, out, numbers);
         return;

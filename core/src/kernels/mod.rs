@@ -6,7 +6,7 @@
 //! | the same with weights of 4 bits (`FOUR_BIT`), without pruned blocks (`SPARSE`), both | yes | as above | as above | as above | as above | portable |
 //! | rows of 4-bit weights (`NIBBLES`) | yes | portable | portable | portable | portable | portable |
 //! | convolution, transposed convolution (1-D, 2-D) | any packing | as above | as above | as above | as above | as above |
-//! | depthwise convolution, max pool, average pool | yes | portable | portable | portable | portable | portable |
+//! | depthwise convolution, max pool, average pool | yes | as portable | as portable | as portable | as portable | as portable |
 //!
 //! A fully connected layer is the product of a [`Matrix`] and a vector, a
 //! convolution one such product a position, so a backend supplies that product
@@ -15,6 +15,9 @@
 //! overflow, so their order is free. `docs/kernels.md` draws packings and loops.
 
 pub(crate) mod batch;
+#[cfg(kernels = "x86")]
+mod batch_windows;
+mod channelwise;
 pub mod portable;
 mod windows;
 
@@ -179,10 +182,10 @@ fn run_windowed(
             }
         },
         Operator::DepthwiseConvolution(geometry, matrix) => {
-            windows::depthwise_convolution(geometry, matrix, output, rounding, input, out);
+            channelwise::depthwise_convolution(geometry, matrix, output, rounding, input, out);
         }
-        Operator::MaxPool(geometry) => windows::max_pool(geometry, output, input, out),
-        Operator::AveragePool(geometry) => windows::average_pool(geometry, output, input, out),
+        Operator::MaxPool(geometry) => channelwise::max_pool(geometry, output, input, out),
+        Operator::AveragePool(geometry) => channelwise::average_pool(geometry, output, input, out),
         Operator::FullyConnected(_) => {}
     }
 }

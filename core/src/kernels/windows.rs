@@ -1,11 +1,11 @@
-//! Convolutions and pools as products of a matrix and a window.
+//! Convolutions as products of a matrix and a window.
 //!
 //! Channels come last, so a window of a 1-D input is one run of bytes: inside the
 //! input the backend reads it in place, at the edges and in 2-D it is gathered
 //! first. Called by [`run`](super::run) for every backend; the products in it are
 //! the backend's.
 
-use super::{Element, OutputBuffer, fall_back, path};
+use super::{Element, fall_back, path};
 use crate::arena::align_up;
 use crate::fixed::Rounding;
 use crate::model::{Axis, Geometry, Matrix, Output, Phases};
@@ -29,15 +29,7 @@ pub(super) fn convolution<T: Element>(
     scratch: &mut [u8],
     out: &mut [T],
 ) {
-    let strip = |axis: Axis| Strip {
-        out: 0,
-        out_step: 1,
-        outputs: axis.output,
-        start: -axis.padding,
-        start_step: axis.stride,
-        taps: axis.kernel,
-    };
-    let strips = [strip(geometry.length()), strip(geometry.width())];
+    let strips = [Strip::new(geometry.length()), Strip::new(geometry.width())];
     positions(geometry, matrix, strips, output, rounding, input, scratch, out);
 }
 
@@ -61,23 +53,11 @@ pub(super) fn transposed_convolution<T: Element>(
     out: &mut [T],
 ) {
     let geometry = &phases.geometry();
-    // The outputs of a phase, `stride` apart; their windows move on by one input.
-    let strip = |axis: Axis, phase: i32| {
-        let out = (phase - axis.padding).rem_euclid(axis.stride.max(1));
-        Strip {
-            out,
-            out_step: axis.stride,
-            outputs: axis.output,
-            start: axis.first_input(out),
-            start_step: 1,
-            taps: axis.taps(phase),
-        }
-    };
     let (length, width) = (geometry.length(), geometry.width());
     for l in 0..length.stride {
         for w in 0..width.stride {
             let Some(matrix) = phases.matrix(l, w) else { return };
-            let strips = [strip(length, l), strip(width, w)];
+            let strips = [Strip::of_phase(length, l), Strip::of_phase(width, w)];
             positions(geometry, &matrix, strips, output, rounding, input, scratch, out);
         }
     }
@@ -85,16 +65,43 @@ pub(super) fn transposed_convolution<T: Element>(
 
 /// Outputs along one axis that share a matrix, and where their windows begin.
 #[derive(Clone, Copy)]
-struct Strip {
+pub(super) struct Strip {
     /// First output, and the way to the next.
-    out: i32,
-    out_step: i32,
+    pub out: i32,
+    pub out_step: i32,
     /// Outputs of the whole axis.
-    outputs: i32,
+    pub outputs: i32,
     /// First input of the first output's window, and the way to the next one's.
-    start: i32,
-    start_step: i32,
-    taps: i32,
+    pub start: i32,
+    pub start_step: i32,
+    pub taps: i32,
+}
+
+impl Strip {
+    /// All outputs of a convolution.
+    pub fn new(axis: Axis) -> Self {
+        Self {
+            out: 0,
+            out_step: 1,
+            outputs: axis.output,
+            start: -axis.padding,
+            start_step: axis.stride,
+            taps: axis.kernel,
+        }
+    }
+
+    /// The outputs of a transposed convolution's phase, `stride` apart; their windows move on by one input.
+    pub fn of_phase(axis: Axis, phase: i32) -> Self {
+        let out = (phase - axis.padding).rem_euclid(axis.stride.max(1));
+        Self {
+            out,
+            out_step: axis.stride,
+            outputs: axis.output,
+            start: axis.first_input(out),
+            start_step: 1,
+            taps: axis.taps(phase),
+        }
+    }
 }
 
 /// The windows of one matrix along a 1-D input; all in elements.
@@ -227,122 +234,6 @@ fn gather(
                     }
                 }
                 _ => cell.fill(geometry.zero_point()),
-            }
-        }
-    }
-}
-
-/// Calls `tap(tap index, input index of channel 0)` for the taps of a window inside the input.
-fn taps_inside(geometry: &Geometry<'_>, l: i32, w: i32, mut tap: impl FnMut(usize, usize)) {
-    let (length, width) = (geometry.length(), geometry.width());
-    let mut index = 0;
-    for l in length.start(l)..length.start(l) + length.kernel {
-        for w in width.start(w)..width.start(w) + width.kernel {
-            if (0..length.input).contains(&l) && (0..width.input).contains(&w) {
-                tap(index, (l * width.input + w) as usize * geometry.in_channels());
-            }
-            index += 1;
-        }
-    }
-}
-
-/// `out[l][w][c] = requantize(bias[c] + sum(weights[c][k] * (in[l*s+k-p][..][c] - zero point)) + ...)`.
-///
-/// | argument | shape | type |
-/// |---|---|---|
-/// | `input` | `[length][width][channels]` | int8; taps outside hold the zero point |
-/// | `matrix` | `[channels][kernel length][kernel width]` | int8 |
-/// | `out` | `[out length][out width][channels]` | int8 or int16 |
-///
-/// No scratch. Infallible, as [`convolution`]. Source: TFLite `DEPTHWISE_CONV_2D`, multiplier 1.
-pub(super) fn depthwise_convolution(
-    geometry: &Geometry<'_>,
-    matrix: &Matrix<'_>,
-    output: &Output<'_>,
-    rounding: Rounding,
-    input: &[i8],
-    out: &mut OutputBuffer<'_>,
-) {
-    let zero_point = i32::from(geometry.zero_point());
-    let mut index = 0;
-    for l in 0..geometry.length().output {
-        for w in 0..geometry.width().output {
-            for channel in 0..matrix.outputs() {
-                let Some(numbers) = matrix.numbers(channel) else { return };
-                // As if all taps held the zero point; each tap inside then corrects its part.
-                let outside: i32 =
-                    (0..matrix.inputs()).map(|k| i32::from(matrix.weight(channel, k))).sum();
-                let mut acc = numbers.bias.wrapping_add(outside.wrapping_mul(zero_point));
-                taps_inside(geometry, l, w, |k, at| {
-                    let value = input.get(at + channel).copied().map_or(0, i32::from) - zero_point;
-                    acc = acc.wrapping_add(i32::from(matrix.weight(channel, k)) * value);
-                });
-                super::write(output, rounding, numbers, acc, index, out);
-                index += 1;
-            }
-        }
-    }
-}
-
-/// `out[l][w][c] = max(in[window][c])`, clamped; taps outside do not count. Source: TFLite `MAX_POOL_2D`.
-pub(super) fn max_pool(
-    geometry: &Geometry<'_>,
-    output: &Output<'_>,
-    input: &[i8],
-    out: &mut OutputBuffer<'_>,
-) {
-    pool(geometry, output, input, out, i32::from(i8::MIN), i32::max, |value, _| value);
-}
-
-/// `out[l][w][c] = sum(in[window][c]) / taps inside`, half away from zero, clamped. Source: TFLite `AVERAGE_POOL_2D`.
-pub(super) fn average_pool(
-    geometry: &Geometry<'_>,
-    output: &Output<'_>,
-    input: &[i8],
-    out: &mut OutputBuffer<'_>,
-) {
-    pool(
-        geometry,
-        output,
-        input,
-        out,
-        0,
-        |a, b| a + b,
-        |sum, count| {
-            let half = if sum < 0 { -(count / 2) } else { count / 2 };
-            (sum + half).checked_div(count).unwrap_or(0)
-        },
-    );
-}
-
-fn pool(
-    geometry: &Geometry<'_>,
-    output: &Output<'_>,
-    input: &[i8],
-    out: &mut OutputBuffer<'_>,
-    start: i32,
-    join: fn(i32, i32) -> i32,
-    end: fn(i32, i32) -> i32,
-) {
-    let (OutputBuffer::Int8(out), &Output::Int8 { min, max, table, .. }) = (out, output) else {
-        return;
-    };
-    let channels = geometry.in_channels();
-    let mut cells = out.iter_mut();
-    for l in 0..geometry.length().output {
-        for w in 0..geometry.width().output {
-            for channel in 0..channels {
-                let (mut value, mut count) = (start, 0);
-                taps_inside(geometry, l, w, |_, at| {
-                    value = join(value, input.get(at + channel).copied().map_or(0, i32::from));
-                    count += 1;
-                });
-                let q = end(value, count).min(max.into()).max(min.into());
-                let Some(out) = cells.next() else { return };
-                *out = match table {
-                    Some(table) => table.get((q + 128) as usize).copied().unwrap_or(0),
-                    None => q as i8,
-                };
             }
         }
     }

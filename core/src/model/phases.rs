@@ -42,7 +42,7 @@ impl<'a> Phases<'a> {
     }
 
     /// Calls `visit` with every phase in order of storage, width innermost.
-    pub(super) fn each(&self, mut visit: impl FnMut([i32; 2], Matrix<'a>)) -> Option<()> {
+    pub(crate) fn each(&self, mut visit: impl FnMut([i32; 2], Matrix<'a>)) -> Option<()> {
         let record = self.record;
         let geometry = self.geometry();
         let weights = record.weights.of(self.payload)?;

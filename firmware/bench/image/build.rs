@@ -44,6 +44,7 @@ fn main() {
     nets(&mut source, out, "ARTICLE", &[bench_gen::article()], &[packing]);
     let convolutions = bench_gen::convolutions();
     nets(&mut source, out, "CONVOLUTIONS", &convolutions, &[packing]);
+    nets(&mut source, out, "CHANNELWISE", &bench_gen::channelwise(), &[packing]);
     // A few in every packing: any target must read any blob.
     let foreign: Vec<Net> = convolutions[3..5].iter().chain(&suite[..8]).cloned().collect();
     nets(&mut source, out, "FOREIGN", &foreign, &[0, 1, 2, 3, 4]);
@@ -61,7 +62,7 @@ fn main() {
     nets(&mut source, out, "FOUR_BITS", &four, &[own]);
     let _ = writeln!(
         source,
-        "pub static CHECKED: &[&[Net]] = &[BENCHMARKS, ARTICLE, CONVOLUTIONS, CONFORMANCE, FOREIGN, NIBBLES, SPARSE, SPARSE_NIBBLES, COMPRESSED, FOUR_BITS];"
+        "pub static CHECKED: &[&[Net]] = &[BENCHMARKS, ARTICLE, CONVOLUTIONS, CHANNELWISE, CONFORMANCE, FOREIGN, NIBBLES, SPARSE, SPARSE_NIBBLES, COMPRESSED, FOUR_BITS];"
     );
     fs::write(out.join("nets.rs"), source).expect("OUT_DIR is writable");
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask bench host`: windows a second on this machine, one thread, beside other engines.
 //!
-//! The autoencoder of issue 3 as `simulate` runs it (front-end, network and score) on the x86 and the portable
-//! kernels; the network alone on tract (f32, its own workspace, built by this command only) and on LiteRT's XNNPACK
+//! The autoencoder of issue 3, its pruned and 4-bit forms and some convolutional networks as `simulate` runs them
+//! (front-end, network and score) on the x86 and the portable kernels; the autoencoder's network alone on tract (f32, its own workspace, built by this command only) and on LiteRT's XNNPACK
 //! (int8, a Python environment below `target/`). The machine may be busy with other things, so the engines take
 //! turns: rates are medians over the rounds, ratios medians of those within each round. A peer that cannot be had
 //! is skipped, loudly, and nothing is required against it.
@@ -22,6 +22,8 @@ pub struct Args {
     json: bool,
 }
 
+/// The model that peers run too.
+const MODEL: &str = "ad";
 /// Windows handed over in one go.
 const BATCHES: [u32; 2] = [1, 196];
 /// Turns of each engine.
@@ -84,7 +86,8 @@ pub fn run(args: &Args) -> Result<bool> {
 /// The rows of the first round with the median rate of all.
 fn medians(rounds: &[Vec<Row>]) -> Vec<Row> {
     let of = |row: &Row| {
-        let rates = rounds.iter().filter_map(|rows| rate(rows, &row.engine, row.batch)).collect();
+        let rates = rounds.iter().filter_map(|rows| rate(rows, &row.engine, &row.model, row.batch));
+        let rates = rates.collect();
         Row { windows_per_second: median(rates).unwrap_or(row.windows_per_second), ..row.clone() }
     };
     rounds.first().map(|rows| rows.iter().map(of).collect()).unwrap_or_default()
@@ -92,15 +95,15 @@ fn medians(rounds: &[Vec<Row>]) -> Vec<Row> {
 
 /// How many times the peer's rate ours is: the median of the rounds.
 fn ratio(rounds: &[Vec<Row>], peer: &str, batch: u32) -> Option<f64> {
-    let ratios = rounds
-        .iter()
-        .filter_map(|rows| Some(rate(rows, "picovae", batch)? / rate(rows, peer, batch)?));
+    let ratios = rounds.iter().filter_map(|rows| {
+        Some(rate(rows, "picovae", MODEL, batch)? / rate(rows, peer, MODEL, batch)?)
+    });
     median(ratios.collect())
 }
 
-fn rate(rows: &[Row], engine: &str, batch: u32) -> Option<f64> {
-    let row = rows.iter().find(|row| row.engine == engine && row.batch == batch);
-    row.map(|row| row.windows_per_second)
+fn rate(rows: &[Row], engine: &str, model: &str, batch: u32) -> Option<f64> {
+    let of = |row: &&Row| row.engine == engine && row.model == model && row.batch == batch;
+    rows.iter().find(of).map(|row| row.windows_per_second)
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {

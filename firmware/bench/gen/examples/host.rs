@@ -1,12 +1,14 @@
-//! Windows a second of the autoencoder on this host's backend, one thread: `host BATCH...`.
+//! Windows a second on this host's backend, one thread: `host BATCH...`.
 //!
 //! What `picovae simulate` asks of the core a window: raw samples through the front-end, encoder, decoder and
-//! score. A JSON row for each batch: windows handed over at a time. `cargo xtask bench host` calls it and sets
-//! `BENCH_MILLISECONDS`, the time for each.
+//! score. A JSON row for each model and batch: windows handed over at a time. Beside the autoencoder its pruned and
+//! 4-bit forms, packed for an M4, and convolutional networks, in a quarter of its time. `cargo xtask bench host` calls
+//! it and sets `BENCH_MILLISECONDS`, the time for each.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use bench_gen::{Net, Values, pack};
 use picovae_core::kernels::{self, Line};
 use picovae_core::{Batch, Model, Prepared, Score};
 
@@ -14,8 +16,28 @@ use picovae_core::{Batch, Model, Prepared, Score};
 const TOGETHER: usize = 32;
 
 fn main() {
-    let net = bench_gen::benchmarks().remove(0);
-    let blob = bench_gen::write(&net, kernels::PACKING);
+    let milliseconds = std::env::var("BENCH_MILLISECONDS").unwrap_or("1000".into());
+    let spell = Duration::from_millis(milliseconds.parse().expect("milliseconds"));
+    let batches: Vec<usize> =
+        std::env::args().skip(1).map(|count| count.parse().expect("a number of windows")).collect();
+    measure(&bench_gen::benchmarks().remove(0), kernels::PACKING, &batches, spell);
+    let board = pack::for_target("m4");
+    for net in bench_gen::compressed() {
+        let four_bit = net.values == Values::Nibbles;
+        let packing = if four_bit { pack::four_bit(board) } else { board };
+        measure(&net, packing, &batches, spell / 4);
+    }
+    let mut convolutions = bench_gen::convolutions();
+    convolutions.truncate(3);
+    convolutions.extend(bench_gen::channelwise().into_iter().take(1));
+    for net in &convolutions {
+        measure(net, kernels::PACKING, &batches, spell / 4);
+    }
+}
+
+/// Prints the rows of a network.
+fn measure(net: &Net, packing: u8, batches: &[usize], spell: Duration) {
+    let blob = bench_gen::write(net, packing);
     let mut aligned = vec![0u128; blob.len().div_ceil(16)];
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut aligned);
     bytes[..blob.len()].copy_from_slice(&blob);
@@ -23,10 +45,7 @@ fn main() {
     let mut weights = vec![Line::default(); Prepared::memory_len(&model)];
     let prepared = Prepared::new(&model, &mut weights).expect("memory for the weights");
     let engine = if kernels::BACKEND == "portable" { "picovae-portable" } else { "picovae" };
-    let milliseconds = std::env::var("BENCH_MILLISECONDS").unwrap_or("1000".into());
-    let spell = Duration::from_millis(milliseconds.parse().expect("milliseconds"));
-    for count in std::env::args().skip(1) {
-        let count: usize = count.parse().expect("a number of windows");
+    for &count in batches {
         let windows: Vec<Vec<i16>> = (0..count as u32)
             .map(|index| {
                 let mut features = vec![0i8; model.input_len()];

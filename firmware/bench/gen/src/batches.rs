@@ -49,6 +49,7 @@ fn a_batch_gives_the_bits_of_single_windows() {
         crate::conformance(),
         crate::benchmarks(),
         crate::convolutions(),
+        crate::channelwise(),
         crate::nibbles(),
         crate::sparse(),
         crate::sparse_nibbles(),

@@ -178,6 +178,22 @@ pub fn convolutions() -> Vec<Net> {
     nets
 }
 
+/// Channel by channel: a depthwise convolution in 1-D and 2-D, both pools; each the first layer of a network.
+pub fn channelwise() -> Vec<Net> {
+    let layer = |name: &str, op, input, output, kernel, stride, padding| {
+        let layer = windowed(op, input, output, kernel, stride, padding);
+        around(name, vec![layer], Rounding::Double)
+    };
+    let (depthwise, one, two) = (op::DEPTHWISE_CONVOLUTION, [64, 1, 16], [32, 1, 16]);
+    let square = [8, 8, 16];
+    vec![
+        layer("dw-a", depthwise, one, one, [5, 1], [1, 1], [2, 0]),
+        layer("dw-b", depthwise, square, square, [3, 3], [1, 1], [1, 1]),
+        layer("max-pool", op::MAX_POOL, one, two, [2, 1], [2, 1], [0, 0]),
+        layer("average-pool", op::AVERAGE_POOL, one, two, [2, 1], [2, 1], [0, 0]),
+    ]
+}
+
 /// 1-D convolutions with a fused ReLU: whole strips on some backends. Lengths, kernels and strides are drawn.
 fn strip(seed: u64) -> Net {
     let mut random = Random::new(500 + seed);

@@ -14,7 +14,8 @@ mod reference;
 
 pub use blob::{Kind, Layer, Net, Values, write};
 pub use cases::{
-    article, benchmarks, compressed, conformance, convolutions, nibbles, sparse, sparse_nibbles,
+    article, benchmarks, channelwise, compressed, conformance, convolutions, nibbles, sparse,
+    sparse_nibbles,
 };
 pub use reference::{FEATURES, fill, hash};
 

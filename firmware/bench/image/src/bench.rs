@@ -5,9 +5,9 @@
 #[allow(dead_code)]
 #[path = "common.rs"]
 mod common;
+mod measure;
 
-use core::arch::asm;
-
+use measure::{mark, stack_of};
 use picovae_core::arena::align_up;
 use picovae_core::fixed::Rounding;
 use picovae_core::kernels::{self, OutputBuffer};
@@ -15,47 +15,8 @@ use picovae_core::model::LayerView;
 use picovae_core::{Arena, Model, Vae};
 use semihosting::{println, process};
 
-/// A boundary the `icount` plugin sees.
-#[inline(always)]
-fn mark() {
-    // SAFETY: moves a register to itself.
-    unsafe { asm!("mov r11, r11", options(nostack, preserves_flags)) };
-}
-
 /// Words painted below the stack pointer: more than any network uses.
 const PAINTED: usize = 4096;
-const PAINT: u32 = 0xa5a5_5a5a;
-
-/// Bytes of stack that `run` uses, all it calls included.
-///
-/// Inlined, so that the stack pointer is that of the caller of `run`.
-#[inline(always)]
-fn stack_of(run: impl FnOnce()) -> usize {
-    let top: usize;
-    // SAFETY: writes only below the stack pointer, where nothing lives; the machines have megabytes there, and no
-    // interrupt is enabled.
-    unsafe {
-        asm!(
-            "mov {top}, sp",
-            "mov {at}, sp",
-            "2:",
-            "subs {at}, {at}, #4",
-            "str {paint}, [{at}]",
-            "subs {left}, {left}, #1",
-            "bne 2b",
-            top = out(reg) top,
-            at = out(reg) _,
-            left = inout(reg) PAINTED => _,
-            paint = in(reg) PAINT,
-        );
-    }
-    run();
-    let deepest = (0..PAINTED).rev().find(|word| {
-        // SAFETY: a painted word, aligned as the stack pointer is.
-        unsafe { core::ptr::read_volatile((top - 4 * (word + 1)) as *const u32) != PAINT }
-    });
-    deepest.map_or(0, |word| 4 * (word + 1))
-}
 
 /// What is counted; never inlined, so that a profile finds it at one place.
 #[inline(never)]
@@ -98,7 +59,7 @@ fn main() -> ! {
         let Ok(model) = Model::parse(&net.blob.0) else { process::exit(1) };
         let Ok(mut vae) = Vae::new(&model, arena.bytes()) else { process::exit(1) };
         common::fill(0, vae.features_mut());
-        let stack = stack_of(|| measured(&mut vae));
+        let stack = stack_of::<PAINTED>(|| measured(&mut vae));
         println!("net {} {} {} {stack}", net.name, net.macs, model.arena_len());
     }
     for net in common::ARTICLE {
@@ -108,14 +69,14 @@ fn main() -> ! {
             (first..last).filter_map(|i| model.layer(i)).map(|layer| layer.macs()).sum::<usize>()
         };
         common::fill(0, vae.features_mut());
-        let stack = stack_of(|| encoder(&mut vae));
+        let stack = stack_of::<PAINTED>(|| encoder(&mut vae));
         let arena = model.arena_len();
         println!("net article-encoder {} {arena} {stack}", macs(0, model.encoder_len()));
-        let stack = stack_of(|| decoder(&mut vae));
+        let stack = stack_of::<PAINTED>(|| decoder(&mut vae));
         let macs = macs(model.encoder_len(), model.layer_count());
         println!("net article-decoder {macs} {arena} {stack}");
     }
-    for net in common::CONVOLUTIONS.iter().take(3) {
+    for net in common::CONVOLUTIONS.iter().take(3).chain(common::CHANNELWISE) {
         let Ok(model) = Model::parse(&net.blob.0) else { process::exit(1) };
         let Some(layer) = model.layer(0) else { process::exit(1) };
         let (work, out) = arena.bytes().split_at_mut(6144);
@@ -127,7 +88,7 @@ fn main() -> ! {
         let left = model.plan().work - align_up(layer.output_len());
         let scratch = &mut scratch[..left];
         let (input, out) = (&input[..layer.input_len()], &mut out[..layer.output_len()]);
-        let stack = stack_of(|| one_layer(&layer, input, scratch, out));
+        let stack = stack_of::<PAINTED>(|| one_layer(&layer, input, scratch, out));
         println!("net {} {} {} {stack}", net.name, layer.macs(), model.arena_len());
     }
     process::exit(0)
