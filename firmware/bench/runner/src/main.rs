@@ -1,7 +1,7 @@
 //! Builds the bench image for each core, runs it under QEMU with `icount`, prints the rows.
 //!
-//! `cargo run --release -p bench-runner -- [--json] [--conformance] [core...]`
-//! with cores m0, m3, m4, m7, m33, m55 (all of them by default).
+//! `cargo run --release -p bench-runner -- [--json] [--conformance] [--engine=NAME --image=PATH] [core...]`
+//! with cores m0, m3, m4, m7, m33, m55 (all of them by default); an image of another engine has been built already.
 //! Exit code 1 if a conformance run finds a wrong result, 2 if a tool fails.
 
 use std::path::{Path, PathBuf};
@@ -25,6 +25,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let (json, conformance) = (has("--json"), has("--conformance"));
+    let value = |flag: &str| arguments.iter().find_map(|argument| argument.strip_prefix(flag));
+    let engine = value("--engine=").unwrap_or("picovae");
+    let image = value("--image=").map(Path::new);
     let wanted =
         |name: &str| arguments.iter().all(|argument| argument.starts_with("--")) || has(name);
     let mut code = ExitCode::SUCCESS;
@@ -38,7 +41,11 @@ fn main() -> ExitCode {
         if !wanted(core) {
             continue;
         }
-        match run(core, target, machine, kernels, json, conformance) {
+        let run = || match image {
+            Some(image) => report(engine, core, &count(core, machine, image)?, json),
+            None => own(core, target, machine, kernels, json, conformance),
+        };
+        match run() {
             Ok(true) => {}
             Ok(false) => code = ExitCode::from(1),
             Err(error) => {
@@ -50,7 +57,8 @@ fn main() -> ExitCode {
     code
 }
 
-fn run(
+/// Our image: built, run, reported.
+fn own(
     core: &str,
     target: &str,
     machine: &str,
@@ -58,14 +66,32 @@ fn run(
     json: bool,
     conformance: bool,
 ) -> Result<bool, Failure> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no parent folder")?;
-    let built = target_dir(here);
+    let here = workspace()?;
     let bin = if conformance { "conformance" } else { "bench" };
-    cargo(here, &["--package", "icount"], &[])?;
     let mut environment = vec![("BENCH_CORE", core)];
     environment.extend(kernels.map(|kernels| ("PICOVAE_KERNELS", kernels)));
     cargo(here, &["--package", "bench-image", "--target", target, "--bin", bin], &environment)?;
+    let image = target_dir(here).join(target).join("release").join(bin);
+    let counted = count(core, machine, &image)?;
+    if conformance {
+        print!("{core}: {}", counted.text);
+        return Ok(counted.success);
+    }
+    report("picovae", core, &counted, json)
+}
 
+/// What an image printed, and what lay between its marks.
+struct Counted {
+    text: String,
+    regions: String,
+    success: bool,
+}
+
+/// Runs an image under QEMU with the counter.
+fn count(core: &str, machine: &str, image: &Path) -> Result<Counted, Failure> {
+    let here = workspace()?;
+    cargo(here, &["--package", "icount"], &[])?;
+    let built = target_dir(here);
     let counts = built.join(format!("icount-{core}.txt"));
     let plugin = find(&built, "libicount.so").ok_or("libicount.so was not built")?;
     let output = Command::new("qemu-system-arm")
@@ -73,21 +99,24 @@ fn run(
         .args(["-semihosting-config", "enable=on,target=native", "-plugin"])
         .arg(format!("{},out={},model={core}", plugin.display(), counts.display()))
         .arg("-kernel")
-        .arg(built.join(target).join("release").join(bin))
+        .arg(image)
         .output()
         .map_err(|error| format!("qemu-system-arm: {error}; install qemu-system-arm"))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if conformance {
-        print!("{core}: {text}");
-        return Ok(output.status.success());
-    }
-    if !output.status.success() {
-        return Err(format!("the image failed ({}): {text}", output.status).into());
+    Ok(Counted {
+        text: String::from_utf8_lossy(&output.stdout).into_owned(),
+        regions: fs::read_to_string(counts)?,
+        success: output.status.success(),
+    })
+}
+
+/// Prints a row for each network.
+fn report(engine: &str, core: &str, counted: &Counted, json: bool) -> Result<bool, Failure> {
+    if !counted.success {
+        return Err(format!("the image failed: {}", counted.text).into());
     }
     // Every second region lies between two marks.
-    let counts = fs::read_to_string(counts)?;
-    let regions = counts.lines().skip(1).step_by(2);
-    let nets = text.lines().filter_map(|line| line.strip_prefix("net "));
+    let regions = counted.regions.lines().skip(1).step_by(2);
+    let nets = counted.text.lines().filter_map(|line| line.strip_prefix("net "));
     for (net, region) in nets.zip(regions) {
         let net: Vec<&str> = net.split(' ').collect();
         let region: Vec<&str> = region.split(' ').collect();
@@ -97,7 +126,7 @@ fn run(
         };
         if json {
             println!(
-                r#"{{"engine":"picovae","core":"{core}","model":"{name}","macs":{macs},"instructions":{instructions},"cycles_model":{cycles},"arena_bytes":{arena},"stack_bytes":{stack}}}"#
+                r#"{{"engine":"{engine}","core":"{core}","model":"{name}","macs":{macs},"instructions":{instructions},"cycles_model":{cycles},"arena_bytes":{arena},"stack_bytes":{stack}}}"#
             );
         } else {
             let per = |count: &str| -> Result<f64, Failure> {
@@ -111,6 +140,11 @@ fn run(
         }
     }
     Ok(true)
+}
+
+/// The workspace of `firmware/bench`.
+fn workspace() -> Result<&'static Path, Failure> {
+    Ok(Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no parent folder")?)
 }
 
 fn target_dir(here: &Path) -> PathBuf {

@@ -3,15 +3,17 @@
 //! `firmware/bench` counts (its `bench-runner` builds the images and the counter and runs QEMU); this adds
 //! the size of the code, prints rows or a table, and compares with what is required.
 
+mod peers;
+mod text;
+
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Stdio;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use object::{Object, ObjectSection, ObjectSymbol};
 use serde::{Deserialize, Serialize};
 
 use crate::{setup, shell};
+use text::Text;
 
 /// Arguments.
 #[derive(clap::Args, Debug, Default)]
@@ -22,9 +24,12 @@ pub struct Args {
     /// Only these cores: m0, m3, m4, m7, m33, m55.
     #[arg(long, value_delimiter = ',')]
     cores: Vec<String>,
-    /// Only these models: ad, its pruned and 4-bit forms (ad-sparse-50, ...), small, sensor, article-encoder, article-decoder, conv-a, conv-b, tconv-a.
+    /// Only these models: ad, its pruned and 4-bit forms (ad-sparse-50, ...), small, sensor, article-encoder, article-decoder, conv-a, conv-b, tconv-a, dw-a, dw-b, max-pool, average-pool.
     #[arg(long, value_delimiter = ',')]
     models: Vec<String>,
+    /// The autoencoder on other Rust engines too, built from their crates: some minutes the first time.
+    #[arg(long)]
+    peers: bool,
 }
 
 /// A core, the target its code is built for, and `PICOVAE_KERNELS` where the triple does not tell.
@@ -45,7 +50,7 @@ const CORES: [Core; 6] = [
     Core { name: "m55", target: "thumbv8m.main-none-eabihf", kernels: "mve", has_cycles: false },
 ];
 
-const MODELS: [&str; 12] = [
+const MODELS: [&str; 16] = [
     "ad",
     "sensor",
     "small",
@@ -58,8 +63,14 @@ const MODELS: [&str; 12] = [
     "conv-a",
     "conv-b",
     "tconv-a",
+    "dw-a",
+    "dw-b",
+    "max-pool",
+    "average-pool",
 ];
 
+/// The engine that is held to the issue.
+const OURS: &str = "picovae";
 /// Instructions a MAC at most, by core: M0+, M3, M4 with M7 and M33, M55.
 const REQUIRED: [(&str, [f64; 4]); 4] = [
     ("ad", [3.0, 2.05, 0.90, 0.20]),
@@ -80,6 +91,7 @@ const STACK: u64 = 1536;
 /// What `bench-runner --json` prints.
 #[derive(Deserialize)]
 struct Counted {
+    engine: String,
     core: String,
     model: String,
     macs: u64,
@@ -92,7 +104,7 @@ struct Counted {
 /// A row of the report.
 #[derive(Debug, Serialize)]
 struct Row {
-    engine: &'static str,
+    engine: String,
     core: &'static str,
     model: String,
     macs: u64,
@@ -105,17 +117,6 @@ struct Row {
     stack_bytes: u64,
 }
 
-/// Code of an image that does nothing but score a window.
-#[derive(Clone, Copy, Debug)]
-struct Text {
-    dense: u64,
-    convolution: u64,
-    /// Dense, with the gate: reading a blob and all its checks.
-    gated: u64,
-    /// The assembly alone.
-    kernels: u64,
-}
-
 /// Runs it; `false` where a requirement is missed.
 pub fn run(args: &Args) -> Result<bool> {
     check_names("core", &args.cores, &CORES.map(|core| core.name))?;
@@ -124,15 +125,15 @@ pub fn run(args: &Args) -> Result<bool> {
     let mut rows = Vec::new();
     let mut texts = BTreeMap::new();
     for core in CORES.iter().filter(|core| chosen(&args.cores, core.name)) {
-        let text = text(core)?;
+        let text = text::text(core)?;
         texts.insert(core.name, text);
         for counted in count(core)? {
             if !chosen(&args.models, &counted.model) || counted.core != core.name {
                 continue;
             }
-            let dense = !counted.model.contains("conv");
+            let dense = !["conv", "dw-", "pool"].iter().any(|part| counted.model.contains(part));
             let row = Row {
-                engine: "picovae",
+                engine: counted.engine,
                 core: core.name,
                 model: counted.model,
                 macs: counted.macs,
@@ -146,6 +147,14 @@ pub fn run(args: &Args) -> Result<bool> {
                 println!("{}", serde_json::to_string(&row)?);
             }
             rows.push(row);
+        }
+        if args.peers && chosen(&args.models, "ad") {
+            for row in peers::rows(core) {
+                if args.json {
+                    println!("{}", serde_json::to_string(&row)?);
+                }
+                rows.push(row);
+            }
         }
     }
     if !args.json {
@@ -178,61 +187,24 @@ fn count(core: &Core) -> Result<Vec<Counted>> {
         &shell::firmware().join("bench"),
         ["run", "--quiet", "--release", "--package", "bench-runner", "--", "--json", core.name],
     );
-    let text = shell::output(command.env_remove("PICOVAE_KERNELS"))?;
+    counted(command.env_remove("PICOVAE_KERNELS"))
+}
+
+/// The rows that `bench-runner` prints.
+fn counted(runner: &mut Command) -> Result<Vec<Counted>> {
+    let text = shell::output(runner)?;
     let rows: Vec<Counted> = text
         .lines()
         .map(|line| serde_json::from_str(line).with_context(|| format!("reading {line}")))
         .collect::<Result<_>>()?;
-    if rows.is_empty() { bail!("{}: bench-runner counted nothing", core.name) } else { Ok(rows) }
-}
-
-/// Links the footprint image three times.
-fn text(core: &Core) -> Result<Text> {
-    let bench = shell::firmware().join("bench");
-    let link = |features: &[&str]| -> Result<(u64, u64)> {
-        let mut build = shell::firmware_cargo(
-            &bench,
-            ["build", "--quiet", "--release", "--package", "bench-image", "--bin", "footprint"],
-        );
-        build.args(["--target", core.target]).args(features).env("BENCH_CORE", core.name);
-        // Rust for size, as one would build it where flash is short; the assembly is the same.
-        build.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s");
-        if core.kernels.is_empty() {
-            build.env_remove("PICOVAE_KERNELS");
-        } else {
-            build.env("PICOVAE_KERNELS", core.kernels);
-        }
-        shell::run(build.stdout(Stdio::null()))?;
-        code(&bench.join("target").join(core.target).join("release/footprint"))
-    };
-    let (dense, kernels) = link(&["--no-default-features"])?;
-    let (convolution, _) = link(&["--no-default-features", "--features", "convolution"])?;
-    let (gated, _) = link(&["--no-default-features", "--features", "gate"])?;
-    Ok(Text { dense, convolution, gated, kernels })
-}
-
-/// Bytes of executable sections, and of the assembly in them.
-fn code(elf: &Path) -> Result<(u64, u64)> {
-    let bytes = std::fs::read(elf).with_context(|| format!("reading {}", elf.display()))?;
-    let file = object::File::parse(&*bytes)?;
-    let text = file.sections().filter(|section| section.kind() == object::SectionKind::Text);
-    let size = text.map(|section| section.size()).sum();
-    // Assembly states no sizes: a symbol of it reaches to the next one of any kind.
-    let mut symbols: Vec<(u64, bool)> = file
-        .symbols()
-        .filter(|symbol| symbol.kind() == object::SymbolKind::Text && symbol.is_definition())
-        .map(|symbol| {
-            (symbol.address() & !1, symbol.name().is_ok_and(|name| name.starts_with("picovae_")))
-        })
-        .collect();
-    symbols.sort_unstable();
-    let spans = symbols.iter().zip(symbols.iter().skip(1));
-    let kernels = spans.filter(|((_, own), _)| *own).map(|((start, _), (end, _))| end - start);
-    Ok((size, kernels.sum()))
+    if rows.is_empty() { bail!("{} counted nothing", shell::spell(runner)) } else { Ok(rows) }
 }
 
 /// Instructions a MAC that the issue allows.
 fn required(row: &Row) -> Option<f64> {
+    if row.engine != OURS {
+        return None;
+    }
     let column = match row.core {
         "m0" => 0,
         "m3" => 1,
@@ -245,6 +217,9 @@ fn required(row: &Row) -> Option<f64> {
 /// What a row fails to reach.
 fn misses(row: &Row) -> Vec<String> {
     let mut missed = Vec::new();
+    if row.engine != OURS {
+        return missed;
+    }
     let mut at_most = |what: &str, value: f64, limit: f64| {
         if value > limit {
             let (core, model) = (row.core, &row.model);
@@ -273,26 +248,33 @@ fn per_mac(row: &Row, count: u64) -> f64 {
     count as f64 / row.macs as f64
 }
 
+/// A pool has no MACs.
+fn spell_per_mac(row: &Row, count: u64) -> String {
+    if row.macs == 0 { "–".into() } else { format!("{:.3}", per_mac(row, count)) }
+}
+
 /// Markdown, for people.
 fn table(rows: &[Row], texts: &BTreeMap<&str, Text>) -> String {
     let mut text = String::from(
-        "| core | model | MACs | instructions | per MAC | required | modelled cycles | per MAC | arena | stack |\n\
-         |---|---|---|---|---|---|---|---|---|---|\n",
+        "| engine | core | model | MACs | instructions | per MAC | required | modelled cycles | per MAC | text | arena | stack |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
         let limit = required(row).map_or(String::new(), |limit| limit.to_string());
         let cycles = row.cycles_model.map_or(("–".to_string(), "–".to_string()), |cycles| {
-            (cycles.to_string(), format!("{:.3}", per_mac(row, cycles)))
+            (cycles.to_string(), spell_per_mac(row, cycles))
         });
         text += &format!(
-            "| {} | {} | {} | {} | {:.3} | {limit} | {} | {} | {} | {} |\n",
+            "| {} | {} | {} | {} | {} | {} | {limit} | {} | {} | {} | {} | {} |\n",
+            row.engine,
             row.core,
             row.model,
             row.macs,
             row.instructions,
-            per_mac(row, row.instructions),
+            spell_per_mac(row, row.instructions),
             cycles.0,
             cycles.1,
+            row.text_bytes,
             row.arena_bytes,
             row.stack_bytes,
         );
