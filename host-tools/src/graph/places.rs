@@ -69,25 +69,35 @@ impl Places {
 
     /// `[place][channels]` to `[window][tap][channels]`, zeros outside.
     pub(crate) fn gather(&self, from: &[f32], channels: usize, to: &mut [f32]) {
-        let len = self.taps * channels;
-        for (window, to) in self.each().zip(to.chunks_exact_mut(len.max(1))) {
-            to.fill(0.0);
-            for (tap, place) in window {
-                to[tap * channels..][..channels]
-                    .copy_from_slice(&from[place * channels..][..channels]);
+        if channels == 1 {
+            for (to, place) in to.iter_mut().zip(&self.map) {
+                *to = from.get(*place as usize).copied().unwrap_or(0.0);
+            }
+            return;
+        }
+        for (to, place) in to.chunks_exact_mut(channels.max(1)).zip(&self.map) {
+            match *place {
+                OUTSIDE => to.fill(0.0),
+                place => to.copy_from_slice(&from[place as usize * channels..][..channels]),
             }
         }
     }
 
     /// Adds `[window][tap][channels]` to `[place][channels]`: the adjoint of [`gather`](Self::gather).
     pub(crate) fn scatter(&self, from: &[f32], channels: usize, to: &mut [f32]) {
-        let len = self.taps * channels;
-        for (window, from) in self.each().zip(from.chunks_exact(len.max(1))) {
-            for (tap, place) in window {
-                let from = &from[tap * channels..][..channels];
-                for (to, from) in to[place * channels..][..channels].iter_mut().zip(from) {
+        if channels == 1 {
+            for (from, place) in from.iter().zip(&self.map) {
+                // `OUTSIDE` is beyond every input.
+                if let Some(to) = to.get_mut(*place as usize) {
                     *to += from;
                 }
+            }
+            return;
+        }
+        for (from, place) in from.chunks_exact(channels.max(1)).zip(&self.map) {
+            if *place != OUTSIDE {
+                let to = &mut to[*place as usize * channels..][..channels];
+                to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
             }
         }
     }

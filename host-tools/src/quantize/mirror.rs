@@ -201,60 +201,102 @@ impl MirrorLayer {
     /// The operator with the real numbers its integers stand for.
     pub fn effective(&self) -> Op {
         let mut op = self.op.clone();
-        let channels = op.output().channels.max(1);
-        if let Some((weight, bias)) = op.parameters_mut() {
-            let row = weight.len() / channels;
-            for (row, unit) in weight.chunks_mut(row.max(1)).zip(&self.unit) {
-                // The unit of a sum holds the input's scale, too.
-                row.iter_mut().for_each(|w| *w = (f64::from(*w) * unit / self.input.scale) as f32);
-            }
-            for ((to, bias), unit) in bias.iter_mut().zip(&self.bias).zip(&self.unit) {
-                *to = (*bias as f64 * unit) as f32;
-            }
-        }
+        self.write_effective(&mut op);
         op
+    }
+
+    /// [`effective`](Self::effective) into an operator of the same shape; another one is left alone.
+    pub(crate) fn write_effective(&self, op: &mut Op) {
+        let integers = self.op.weight();
+        let Some((weight, bias)) = op.parameters_mut() else { return };
+        if weight.len() != integers.len() || bias.len() != self.bias.len() {
+            return;
+        }
+        let row = (weight.len() / self.bias.len().max(1)).max(1);
+        let rows = weight.chunks_mut(row).zip(integers.chunks(row));
+        for ((weight, integers), unit) in rows.zip(&self.unit) {
+            // The unit of a sum holds the input's scale, too.
+            let unit = (unit / self.input.scale) as f32;
+            weight.iter_mut().zip(integers).for_each(|(w, q)| *w = q * unit);
+        }
+        for ((to, bias), unit) in bias.iter_mut().zip(&self.bias).zip(&self.unit) {
+            *to = (*bias as f64 * unit) as f32;
+        }
+    }
+
+    /// The operator on integers: weights are whole numbers, biases 0.
+    pub(crate) fn op(&self) -> &Op {
+        &self.op
+    }
+
+    /// Whether f32 holds every sum of [`op`](Self::op) exactly.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.exact || self.op.bias().is_none()
+    }
+
+    /// Real value of one unit of [`centred`](Self::centred).
+    pub(crate) fn input_unit(&self) -> f32 {
+        self.input.scale as f32
+    }
+
+    /// `q - zero_point` of real numbers on the input's grid; a convolution's padding is a real 0, as here.
+    pub(crate) fn centred(&self, x: ArrayView2<'_, f32>) -> Array2<f32> {
+        let scale = self.input.scale;
+        // Adding and taking away 3 * 2^22 rounds to the nearest whole number; grids have no ties.
+        const ROUND: f32 = 12_582_912.0;
+        x.mapv(|x| ((f64::from(x) / scale) as f32 + ROUND) - ROUND)
     }
 
     /// Runs the layer on real numbers of its input's grid, `[window][element]`.
     pub fn run(&self, x: ArrayView2<'_, f32>) -> MirrorOutput {
-        let (scale, channels) = (self.input.scale, self.op.output().channels.max(1));
-        // `q - zero_point`; a convolution's padding is a real 0, as here.
-        let centred = x.mapv(|x| (f64::from(x) / scale).round() as f32);
-        let sums: Array2<f64> = if self.op.bias().is_none() || self.exact {
-            self.op.forward(centred.view()).mapv(f64::from)
-        } else {
-            exact_in_parts(&self.op, &centred)
-        };
-        let mut integers = Array2::zeros(sums.dim());
-        let mut real = Array2::zeros(sums.dim());
-        let mut linear = Array2::zeros(sums.dim());
-        let mut passes = Array2::ones(sums.dim());
-        let pool = self.op.bias().is_none();
-        let columns = sums.ncols();
-        for (row, sums) in sums.rows().into_iter().enumerate() {
-            for (at, &sum) in sums.iter().enumerate().take(columns) {
-                let channel = at % channels;
-                let (value, exact) = if pool {
-                    // Half away from zero, as the core's mean of q.
-                    let q = sum + f64::from(self.input.zero_point);
-                    (q.round() as i32 - i32::from(self.input.zero_point), sum * scale)
-                } else {
-                    let acc = sum as i64 + self.bias[channel];
-                    let Multiplier { multiplier, shift } = self.multiplier[channel];
-                    let value = requantize(acc as i32, multiplier, shift, self.rounding);
-                    (value, acc as f64 * self.unit[channel])
-                };
-                let (q, pass) = self.write(value);
-                let (unit, zero_point) = self.grid[channel];
-                integers[[row, at]] = q;
-                real[[row, at]] = (unit * (f64::from(q) - zero_point)) as f32;
-                linear[[row, at]] = exact as f32;
-                if !pass {
-                    passes[[row, at]] = 0.0;
-                }
-            }
+        let centred = self.centred(x);
+        if self.is_exact() {
+            return self.finish(&self.op.forward(centred.view()));
         }
-        MirrorOutput { integers, real, linear, passes }
+        self.finish(&exact_in_parts(&self.op, &centred))
+    }
+
+    /// From exact sums to what the layer gives.
+    pub(crate) fn finish<S: Copy + Into<f64>>(&self, sums: &Array2<S>) -> MirrorOutput {
+        let (scale, channels) = (self.input.scale, self.grid.len().max(1));
+        let pool = self.op.bias().is_none();
+        let len = sums.len();
+        let mut integers = Vec::with_capacity(len);
+        let (mut real, mut linear) = (Vec::with_capacity(len), Vec::with_capacity(len));
+        let mut passes = Vec::with_capacity(len);
+        let mut channel = 0;
+        for &sum in sums {
+            let sum: f64 = sum.into();
+            let (value, exact) = if pool {
+                // Half away from zero, as the core's mean of q.
+                let q = sum + f64::from(self.input.zero_point);
+                (q.round() as i32 - i32::from(self.input.zero_point), sum * scale)
+            } else {
+                let acc = sum as i64 + self.bias[channel];
+                let Multiplier { multiplier, shift } = self.multiplier[channel];
+                let value = requantize(acc as i32, multiplier, shift, self.rounding);
+                (value, acc as f64 * self.unit[channel])
+            };
+            let (q, pass) = self.write(value);
+            let (unit, zero_point) = self.grid[channel];
+            integers.push(q);
+            real.push((unit * (f64::from(q) - zero_point)) as f32);
+            linear.push(exact as f32);
+            passes.push(f32::from(u8::from(pass)));
+            channel = if channel + 1 == channels { 0 } else { channel + 1 };
+        }
+        let shaped = |values| {
+            Array2::from_shape_vec(sums.dim(), values)
+                .unwrap_or_else(|_| unreachable!("one value a sum"))
+        };
+        let integers = Array2::from_shape_vec(sums.dim(), integers)
+            .unwrap_or_else(|_| unreachable!("one value a sum"));
+        MirrorOutput {
+            integers,
+            real: shaped(real),
+            linear: shaped(linear),
+            passes: shaped(passes),
+        }
     }
 
     /// The core's end of a row, and whether the value got through unclamped.

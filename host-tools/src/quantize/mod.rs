@@ -15,7 +15,9 @@ mod mirror;
 #[cfg(test)]
 mod mirror_tests;
 mod observe;
+mod settled;
 mod weight_bits;
+mod weight_scales;
 
 pub use extras::{Extras, IntDecision, IntLatentGaussian, IntNormalFeatures};
 pub use grid::{Grid, Multiplier};
@@ -26,7 +28,9 @@ pub use lower::lower;
 pub(crate) use lower::{lower_frontend, lower_likelihood, mean_square};
 pub use mirror::{Mirror, MirrorLayer, MirrorOutput};
 pub use observe::{Observer, Ranges, observe};
+pub use settled::Settled;
 pub use weight_bits::WeightBits;
+pub use weight_scales::WeightScales;
 
 use crate::graph::GraphError;
 
@@ -86,6 +90,8 @@ pub struct QuantizeOptions {
     pub rounding: picovae_core::fixed::Rounding,
     /// Bits of the weights, layer by layer.
     pub weight_bits: WeightBits,
+    /// Units of weight rows that are given, not searched.
+    pub weight_scales: WeightScales,
     /// At most so many calibration windows are observed, evenly spread.
     pub max_windows: usize,
 }
@@ -97,6 +103,7 @@ impl Default for QuantizeOptions {
             input_headroom: 3.0,
             rounding: picovae_core::fixed::Rounding::Double,
             weight_bits: WeightBits::default(),
+            weight_scales: WeightScales::default(),
             max_windows: 2_000,
         }
     }
@@ -198,6 +205,10 @@ pub enum QuantizeError {
         /// Greatest feature the grid holds.
         reach: f64,
     },
+    /// Integers and model have different layers.
+    #[error("the integers are of a model with other layers")]
+    #[diagnostic(help("this is an error of the tool: please report it with the model"))]
+    NoMirror,
     /// The headroom makes no sense.
     #[error("the input headroom is {0}")]
     #[diagnostic(help("it is a factor of at least 1, e.g. 2"))]

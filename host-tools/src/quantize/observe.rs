@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, ArrayView2};
 use picovae_core::fixed::gaussian::Gaussian;
+use serde::{Deserialize, Serialize};
 
 use super::grid::Grid;
 use super::{QuantizeError, QuantizeOptions, RangeMethod};
@@ -13,7 +14,9 @@ const SAMPLE_LEN: usize = 1 << 20;
 const BATCH: usize = 128;
 
 /// Collects the values of one activation: exact extremes, and an even sample.
-#[derive(Debug, Clone)]
+/// Its serialized form is the extremes alone, which lose nothing once [settled](Ranges::settled).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "[f32; 2]", into = "[f32; 2]")]
 pub struct Observer {
     min: f32,
     max: f32,
@@ -29,7 +32,25 @@ impl Default for Observer {
     }
 }
 
+impl From<[f32; 2]> for Observer {
+    fn from([min, max]: [f32; 2]) -> Self {
+        Self { min, max, seen: 1, ..Self::default() }
+    }
+}
+
+impl From<Observer> for [f32; 2] {
+    fn from(observer: Observer) -> Self {
+        let (min, max) = observer.extremes();
+        [min as f32, max as f32]
+    }
+}
+
 impl Observer {
+    /// One that gives this range by every method.
+    fn settled((min, max): (f64, f64)) -> Self {
+        Self::from([min as f32, max as f32])
+    }
+
     /// Adds values.
     pub fn observe<'v>(&mut self, values: impl IntoIterator<Item = &'v f32>) {
         for &value in values {
@@ -58,6 +79,8 @@ impl Observer {
     /// The range by `method`.
     pub fn range(&self, method: RangeMethod) -> (f64, f64) {
         match method {
+            // Settled: there is nothing to choose from.
+            _ if self.sample.is_empty() => self.extremes(),
             RangeMethod::MinMax => self.extremes(),
             RangeMethod::Percentile(p) => self.percentile(p),
             RangeMethod::MseOptimal => self.mse_optimal(),
@@ -97,7 +120,7 @@ impl Observer {
 }
 
 /// What calibration saw of a model.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ranges {
     /// The features.
     pub features: Observer,
@@ -117,6 +140,34 @@ pub struct Ranges {
     pub decoder_linear: Vec<Observer>,
     /// Decoder layers after their activation.
     pub decoder: Vec<Observer>,
+}
+
+impl Ranges {
+    /// The same ranges without the samples they were chosen from: small, and the same by every method.
+    pub fn settled(&self, method: RangeMethod) -> Self {
+        let extremes = |observer: &Observer| Observer::settled(observer.extremes());
+        let chosen = |observers: &[Observer]| -> Vec<Observer> {
+            observers.iter().map(|observer| Observer::settled(observer.range(method))).collect()
+        };
+        let mut decoder_linear = chosen(&self.decoder_linear);
+        // Nothing behind the output forgives a clip: its extremes are asked for.
+        if let (Some(last), Some(observer)) =
+            (decoder_linear.last_mut(), self.decoder_linear.last())
+        {
+            *last = extremes(observer);
+        }
+        Self {
+            features: extremes(&self.features),
+            encoder_linear: chosen(&self.encoder_linear),
+            encoder: chosen(&self.encoder),
+            mu_linear: extremes(&self.mu_linear),
+            mu: extremes(&self.mu),
+            logvar: extremes(&self.logvar),
+            latent: extremes(&self.latent),
+            decoder_linear,
+            decoder: chosen(&self.decoder),
+        }
+    }
 }
 
 /// Runs the float model on `features[window][input_len]` and observes.

@@ -2,6 +2,7 @@
 
 use super::{Convolution, Image};
 use crate::graph::{GraphError, Shape};
+use crate::quantize::QuantizeError;
 
 /// Why no model came out of the training.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -84,6 +85,29 @@ pub enum TrainError {
         /// The loss.
         loss: f64,
     },
+    /// A posterior of another size cannot be matched.
+    #[error("the teacher's latent has {teacher} dimensions, the student's {student}")]
+    #[diagnostic(help("give the student as many, or match no posterior: --posterior 0"))]
+    TeacherLatent {
+        /// Dimensions of the teacher's latent.
+        teacher: usize,
+        /// Dimensions of the student's.
+        student: usize,
+    },
+    /// Teacher and student see different things.
+    #[error("teacher and student differ in front-end or likelihood")]
+    #[diagnostic(help(
+        "train the student on the teacher's features: same window, scaling, likelihood"
+    ))]
+    TeacherFeatures,
+    /// A plain autoencoder has no prior.
+    #[error("the teacher is a plain autoencoder: there is no prior to draw windows from")]
+    #[diagnostic(help("use --prior 0"))]
+    TeacherPrior,
+    /// Weights in training that cannot be lowered to integers.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Quantize(#[from] QuantizeError),
     /// The model to start from, or the trained one, does not make sense.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -1,16 +1,19 @@
 //! The training loop: batches, warm-up, validation, early stopping.
 
 use super::features::Features;
+use super::finetune::{FineTuneConfig, FineTuned, Teacher};
 use super::gradient::{Adam, Batch, Float, LossConfig, gradients};
-use super::{FitConfig, Sigma, Stream, TrainError, split, stream};
-use crate::graph::{Likelihood, Vae, sample};
+use super::qat::{Qat, View};
+use super::teacher::Lessons;
+use super::validate::{check_unit_range, validate};
+use super::{FitConfig, Stream, TrainError, split, stream};
+use crate::graph::Vae;
 use crate::recording::WindowSet;
 use indicatif::ProgressBar;
 use ndarray::Array2;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
-use rayon::prelude::*;
 use serde::Serialize;
 use std::time::Instant;
 
@@ -56,9 +59,6 @@ pub struct EpochRecord {
     pub validation_loss: Option<f64>,
 }
 
-/// Windows validated at a time, a thread.
-const VALIDATION_BATCH: usize = 256;
-
 /// Fits `start` to the windows, weights of all layers free, and returns the
 /// model of the best epoch.
 ///
@@ -70,6 +70,29 @@ pub fn fit(
     config: &FitConfig,
     progress: &ProgressBar,
 ) -> Result<(Vae, TrainReport), TrainError> {
+    let config = FineTuneConfig { fit: config.clone(), quantization: None };
+    let FineTuned { vae, report, .. } = finetune(start, data, None, &config, progress)?;
+    Ok((vae, report))
+}
+
+/// Windows the ranges of quantization-aware training are taken from, at most.
+const CALIBRATION: usize = 1_000;
+
+/// [`fit`] with what compression asks for: forward passes in the device's integers, and a teacher.
+///
+/// Ranges of activations are chosen anew at the start of each epoch of the first half, and stay
+/// from there on: what is kept is of the second half.
+///
+/// # Errors
+/// As [`super::train`]; [`TrainError::Quantize`]; a teacher that does not fit the student.
+pub fn finetune(
+    start: &Vae,
+    data: &WindowSet<'_>,
+    teacher: Option<Teacher<'_>>,
+    config: &FineTuneConfig,
+    progress: &ProgressBar,
+) -> Result<FineTuned, TrainError> {
+    let FineTuneConfig { fit: config, quantization } = config;
     config.validate()?;
     start.validate()?;
     let begun = Instant::now();
@@ -83,11 +106,24 @@ pub fn fit(
     let mut optimizer = Adam::new(start, config.weight_decay);
     let features = Features::new(data, &start.frontend);
     let mut sampler = Sampler::new(start, config);
+    let mut lessons = teacher
+        .map(|Teacher { vae, config: lessons }| {
+            Lessons::new(vae, start, &features, data.len(), lessons, config.seed)
+        })
+        .transpose()?;
+    let mut qat = match quantization {
+        Some(options) => {
+            let every = train.len().div_ceil(CALIBRATION);
+            let rows: Vec<usize> = train.iter().step_by(every).copied().collect();
+            Some(Qat::new(start, features.of(&rows), options)?)
+        }
+        None => None,
+    };
     let mut shuffle = stream(config.seed, Stream::Shuffle);
     let steps_per_epoch = train.len().div_ceil(config.batch);
     progress.set_length((steps_per_epoch * config.epochs) as u64);
     let mut vae = start.clone();
-    let mut best = (start.clone(), f64::INFINITY);
+    let mut best = (start.clone(), None, f64::INFINITY);
     let mut report = TrainReport {
         epochs: 0,
         best_epoch: 0,
@@ -104,14 +140,29 @@ pub fn fit(
     let mut stepping = 0.0;
     for epoch in 1..=config.epochs {
         let epoch_begun = Instant::now();
+        let settling = 2 * epoch <= config.epochs + 1;
+        if let Some(qat) = qat.as_mut().filter(|_| settling && epoch > 1) {
+            qat.observe(&vae)?;
+        }
         train.shuffle(&mut shuffle);
         let (mut nll, mut kl, mut loss) = (0.0, 0.0, 0.0);
         for indices in train.chunks(config.batch) {
             let step = config.step(report.steps, steps_per_epoch);
-            let batch = sampler.batch(&features, indices);
-            let (gradient, batch_loss) = gradients(&vae, &batch, step.loss, config.shards, &Float);
+            let mut batch = sampler.batch(&features, indices);
+            if let Some(lessons) = &mut lessons {
+                lessons.teach(&mut batch, indices);
+            }
+            let (gradient, batch_loss) = match &mut qat {
+                Some(qat) => {
+                    let View { mirror, effective } = qat.lower(&vae)?;
+                    gradients(effective, &batch, step.loss, config.shards, mirror)
+                }
+                None => gradients(&vae, &batch, step.loss, config.shards, &Float),
+            };
             optimizer.step(&mut vae, &gradient, step.learning_rate);
-            let total = batch_loss.nll + f64::from(step.loss.beta) * batch_loss.kl;
+            let total = batch_loss.nll
+                + f64::from(step.loss.beta) * batch_loss.kl
+                + batch_loss.distillation;
             if !total.is_finite() {
                 return Err(TrainError::Diverged { epoch, loss: total });
             }
@@ -123,16 +174,25 @@ pub fn fit(
             progress.inc(1);
         }
         stepping += epoch_begun.elapsed().as_secs_f64();
-        let validation_loss = validate(&vae, &features, &held_out, config);
+        let (settled, validation_loss) = match &qat {
+            Some(qat) => {
+                let (settled, View { mirror, effective }) = qat.settle(&vae)?;
+                (Some(settled), validate(&effective, &mirror, &features, &held_out, config))
+            }
+            None => (None, validate(&vae, &Float, &features, &held_out, config)),
+        };
         report.epochs = epoch;
         report.history.push(EpochRecord { epoch, train_loss: loss, nll, kl, validation_loss });
         progress.set_message(match validation_loss {
             Some(held_out) => format!("epoch {epoch}: loss {loss:.3}, held out {held_out:.3}"),
             None => format!("epoch {epoch}: loss {loss:.3}"),
         });
-        // Without held-out windows the last epoch is as good as any.
-        if validation_loss.is_none_or(|v| v < best.1) {
-            best = (vae.clone(), validation_loss.unwrap_or(loss));
+        // Without held-out windows the last epoch is as good as any; with ranges that still
+        // move, the last of these.
+        let provisional = qat.is_some() && settling;
+        if provisional || validation_loss.is_none_or(|v| v < best.2) {
+            let to_beat = if provisional { f64::INFINITY } else { validation_loss.unwrap_or(loss) };
+            best = (vae.clone(), settled, to_beat);
             report.best_epoch = epoch;
             report.train_loss = loss;
             report.validation_loss = validation_loss;
@@ -147,9 +207,9 @@ pub fn fit(
     progress.finish_and_clear();
     report.step_ms = 1e3 * stepping / report.steps.max(1) as f64;
     report.seconds = begun.elapsed().as_secs_f64();
-    let vae = best.0;
+    let (vae, settled, _) = best;
     vae.validate()?;
-    Ok((vae, report))
+    Ok(FineTuned { vae, settled, report })
 }
 
 impl FitConfig {
@@ -215,74 +275,7 @@ impl<'a> Sampler<'a> {
     }
 }
 
-fn normal(shape: (usize, usize), rng: &mut impl Rng) -> Array2<f32> {
+/// Standard normal draws.
+pub(super) fn normal(shape: (usize, usize), rng: &mut impl Rng) -> Array2<f32> {
     Array2::from_shape_simple_fn(shape, || StandardNormal.sample(rng))
-}
-
-/// Mean `nll + beta * kl` of the held-out windows with the same noise at every
-/// call, so that epochs are compared fairly. `None` without windows.
-fn validate(
-    vae: &Vae,
-    data: &Features<'_, '_>,
-    held_out: &[usize],
-    config: &FitConfig,
-) -> Option<f64> {
-    if held_out.is_empty() {
-        return None;
-    }
-    let mut rng = stream(config.seed, Stream::Validation);
-    let noise = normal((held_out.len(), vae.latent_len()), &mut rng);
-    let parts: Vec<(f64, f64, f64)> = held_out
-        .par_chunks(VALIDATION_BATCH)
-        .enumerate()
-        .map(|(chunk, indices)| {
-            let x = data.of(indices);
-            let (mu, logvar) = vae.encode(x.view());
-            let at = chunk * VALIDATION_BATCH;
-            let noise = noise.slice(ndarray::s![at..at + indices.len(), ..]);
-            let z = sample(&mu, logvar.as_ref(), Some(noise));
-            let output = vae.decode(z.view());
-            let scores = vae.scores_of(x.view(), &mu, logvar.as_ref(), &output);
-            scores.iter().fold((0.0, 0.0, 0.0), |(nll, kl, mse), s| {
-                (nll + s.nll, kl + s.kl_divergence, mse + s.reconstruction_error)
-            })
-        })
-        .collect();
-    let count = held_out.len() as f64;
-    let (nll, kl, mse) =
-        parts.iter().fold((0.0, 0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
-    let (nll, kl, mse) = (nll / count, kl / count, mse / count);
-    let nll = match vae.likelihood {
-        Likelihood::Bernoulli => nll,
-        // Training's σ, not the precision that is learnt at the end.
-        Likelihood::Gaussian { .. } => {
-            let variance = match config.sigma {
-                Sigma::Optimal => mse + 1e-8,
-                Sigma::Fixed(sigma) => f64::from(sigma).powi(2),
-            };
-            let features = vae.input_len() as f64;
-            0.5 * features * (mse / variance + variance.ln() + std::f64::consts::TAU.ln())
-        }
-    };
-    Some(nll + f64::from(config.beta) * kl)
-}
-
-/// A Bernoulli likelihood of anything outside [0, 1] can be made arbitrarily
-/// good: refused before it is tried.
-fn check_unit_range(vae: &Vae, data: &WindowSet<'_>) -> Result<(), TrainError> {
-    if !matches!(vae.likelihood, Likelihood::Bernoulli) {
-        return Ok(());
-    }
-    let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
-    let all: Vec<usize> = (0..data.len()).collect();
-    for batch in all.chunks(VALIDATION_BATCH) {
-        for x in &data.features(&vae.frontend, batch) {
-            min = min.min(*x);
-            max = max.max(*x);
-        }
-    }
-    if min < 0.0 || max > 1.0 {
-        return Err(TrainError::FeaturesOutOfUnit { min, max });
-    }
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Training: from normal windows to a [`Vae`] in f32.
 //!
 //! [`train`] makes a network of the asked-for shape and fits it; [`fit`]
-//! continues from any [`Vae`] (fine-tuning). Gradients are written by hand for the
+//! continues from any [`Vae`], and [`finetune`] does so in the device's integers or with a teacher. Gradients are written by hand for the
 //! graph's closed set of operators (`gradient/`); everything random is drawn from
 //! one ChaCha seed, so that the same command gives the same weights.
 
@@ -9,20 +9,26 @@ mod config;
 mod convolution;
 mod error;
 mod features;
+mod finetune;
 mod fit;
 mod gradient;
 mod init;
 mod normalize;
 mod precision;
+mod qat;
 mod split;
+mod teacher;
+mod validate;
 
 pub use config::{Architecture, FitConfig, Sigma, TrainConfig};
 pub use convolution::{Convolution, Image};
 pub use error::TrainError;
-pub use fit::{EpochRecord, TrainReport, fit};
+pub use finetune::{FineTuneConfig, FineTuned, Teacher};
+pub use fit::{EpochRecord, TrainReport, finetune, fit};
 pub use init::random_vae;
 pub use normalize::{Normalize, fit_frontend, input_lsb};
 pub use precision::residual_precision;
+pub use teacher::TeacherConfig;
 
 pub(crate) use gradient::{Batch as GradientBatch, Float, LossConfig, gradients};
 
@@ -71,6 +77,7 @@ pub(crate) enum Stream {
     Latent = 4,
     Corruption = 5,
     Validation = 6,
+    Teacher = 7,
 }
 
 pub(crate) fn stream(seed: u64, purpose: Stream) -> ChaCha8Rng {

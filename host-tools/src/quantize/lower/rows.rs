@@ -4,16 +4,10 @@ use picovae_core::fixed::Rounding;
 
 use super::super::grid::{Grid, Multiplier};
 use super::super::integers::{IntLayer, IntMatrix, IntOp, IntOutput};
+use super::super::weight_scales::{integer, row_scale};
 use super::super::{QuantizeError, QuantizeOptions};
 use crate::emit::pack::transposed_phases;
 use crate::graph::{Layer, Op};
-
-/// Greatest magnitude of an int8 weight.
-const INT8_REACH: f64 = 127.0;
-/// 4-bit weights are -8 to 7; the scale splits the difference.
-const INT4_REACH: f64 = 7.5;
-/// Fractions of a row's largest weight tried as the 4-bit range.
-const INT4_CLIPS: u32 = 40;
 
 pub(super) fn factor_error(layer: &str, channel: usize, factor: f64) -> QuantizeError {
     QuantizeError::Factor { layer: layer.to_string(), channel, factor }
@@ -46,6 +40,7 @@ pub(super) fn lower_rows(
                 scales,
                 rounding: options.rounding,
                 bits,
+                row_scales: options.weight_scales.of(&layer.name),
             };
             match op {
                 Op::FullyConnected { weight, .. } => {
@@ -89,6 +84,8 @@ struct Rows<'a> {
     scales: &'a [f64],
     rounding: Rounding,
     bits: u8,
+    /// Given, not searched.
+    row_scales: Option<Vec<f64>>,
 }
 
 impl Rows<'_> {
@@ -107,35 +104,16 @@ impl Rows<'_> {
         let len = self.values.len().checked_div(outputs).unwrap_or(0);
         let mut weights = Vec::with_capacity(self.values.len());
         let mut row_scales = Vec::with_capacity(outputs);
-        for (row, &bias) in self.values.chunks_exact(len.max(1)).zip(&self.bias) {
-            let scale = self.row_scale(row, bias);
-            let (least, most) = if self.bits == 4 { (-8.0, 7.0) } else { (-127.0, 127.0) };
-            let quantized =
-                row.iter().map(|&w| (f64::from(w) / scale).round().clamp(least, most) as i8);
-            weights.extend(quantized);
+        let rows = self.values.chunks_exact(len.max(1)).zip(&self.bias);
+        for (at, (row, &bias)) in rows.enumerate() {
+            let given = self.row_scales.as_ref().and_then(|scales| scales.get(at).copied());
+            // A row of tiny weights must not blow its bias beyond 30 bits.
+            let floor = bias.abs() / (self.input.scale * f64::from(1 << 29));
+            let scale = given.unwrap_or_else(|| row_scale(row, self.bits)).max(floor).max(1e-30);
+            weights.extend(row.iter().map(|&w| integer(w.into(), scale, self.bits)));
             row_scales.push(scale);
         }
         split(&weights).into_iter().map(|weights| self.finish(weights, &row_scales)).collect()
-    }
-
-    /// The real value of a row's unit.
-    fn row_scale(&self, row: &[f32], bias: f64) -> f64 {
-        let largest = f64::from(row.iter().fold(0f32, |max, w| max.max(w.abs())));
-        // A row of tiny weights must not blow its bias beyond 30 bits.
-        let floor = bias.abs() / (self.input.scale * f64::from(1 << 29));
-        if self.bits != 4 {
-            return (largest / INT8_REACH).max(floor).max(1e-30);
-        }
-        // With 16 steps, clipping a few large weights often costs less than coarse steps.
-        let error = |scale: f64| -> f64 {
-            let step = |w: f64| (w / scale).round().clamp(-8.0, 7.0) * scale - w;
-            row.iter().map(|&w| step(w.into()).powi(2)).sum()
-        };
-        (INT4_CLIPS / 3..=INT4_CLIPS)
-            .map(|clip| largest / INT4_REACH * f64::from(clip) / f64::from(INT4_CLIPS))
-            .map(|scale| scale.max(floor).max(1e-30))
-            .min_by(|a, b| error(*a).total_cmp(&error(*b)))
-            .unwrap_or(1e-30)
     }
 
     /// Folds the input's zero point, finds the multipliers, proves the sums.

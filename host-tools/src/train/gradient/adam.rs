@@ -41,11 +41,13 @@ impl Adam {
         // Bias correction of both moments.
         let (first, second) = (1.0 - BETA1.powi(self.steps), 1.0 - BETA2.powi(self.steps));
         let decay = rate * self.weight_decay;
+        // `rate * (m / first) / (sqrt(v / second) + epsilon)` with one division an element.
+        let (rate, epsilon) = (rate * second.sqrt() / first, EPSILON * second.sqrt());
         let update = |parameters: &mut [f32], moments: &mut [[f32; 2]], gradients: &[f32]| {
             for ((p, [m, v]), g) in parameters.iter_mut().zip(moments).zip(gradients) {
                 *m = BETA1 * *m + (1.0 - BETA1) * g;
                 *v = BETA2 * *v + (1.0 - BETA2) * g * g;
-                *p -= rate * (*m / first) / ((*v / second).sqrt() + EPSILON) + decay * *p;
+                *p -= rate * *m / (v.sqrt() + epsilon) + decay * *p;
             }
         };
         let layers = vae.layers_mut().zip(&mut self.moments).zip(&gradients.layers);

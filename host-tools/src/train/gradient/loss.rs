@@ -1,9 +1,9 @@
 //! Losses and their derivatives by what the network gives: output, `mu`, `logvar`.
 
-use ndarray::{Array2, Zip};
+use ndarray::{Array2, ArrayView1, Zip};
 
 use super::Batch;
-use crate::graph::{Activation, Likelihood, Vae};
+use crate::graph::{Likelihood, Vae};
 use crate::train::Sigma;
 
 /// What a step weighs its losses with.
@@ -56,14 +56,12 @@ impl Loss<'_> {
     pub(super) fn output(&self, y: &Array2<f32>) -> (Array2<f32>, StepLoss) {
         let x = &self.batch.target;
         let mut losses = StepLoss::default();
-        let mut dy = y.clone();
+        let mut dy = y.as_standard_layout().into_owned();
         if matches!(self.vae.likelihood, Likelihood::Bernoulli) {
             let mut nll = 0.0;
-            Zip::from(&mut dy).and(x).for_each(|y, x| {
-                let logit = *y;
-                nll += f64::from(Activation::Softplus.apply(logit) - x * logit);
-                *y = (Activation::Sigmoid.apply(logit) - x) / self.rows;
-            });
+            for (mut dy, x) in dy.rows_mut().into_iter().zip(x.rows()) {
+                nll += bernoulli(dy.as_slice_mut().unwrap_or(&mut []), x, self.rows);
+            }
             losses.nll = nll / f64::from(self.rows);
             return (dy, losses);
         }
@@ -147,4 +145,25 @@ impl Loss<'_> {
         }
         losses.distillation = f64::from(teacher.weight) * sum / f64::from(self.rows);
     }
+}
+
+/// Elements whose `1 + exp(-|logit|)`, at most 2 each, are multiplied before a logarithm is taken.
+const PRODUCT: usize = 32;
+
+/// Logits of a window to `(sigmoid(logit) - x) / rows`; the window's NLL.
+fn bernoulli(logits: &mut [f32], x: ArrayView1<'_, f32>, rows: f32) -> f64 {
+    let (mut sum, mut product) = (0.0, 1.0f64);
+    for (at, (y, x)) in logits.iter_mut().zip(x).enumerate() {
+        let logit = *y;
+        let e = (-logit.abs()).exp();
+        sum += f64::from(logit.max(0.0) - x * logit);
+        product *= f64::from(1.0 + e);
+        if at % PRODUCT == PRODUCT - 1 {
+            sum += product.ln();
+            product = 1.0;
+        }
+        let mean = if logit >= 0.0 { 1.0 } else { e } / (1.0 + e);
+        *y = (mean - x) / rows;
+    }
+    sum + product.ln()
 }

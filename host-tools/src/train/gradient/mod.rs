@@ -96,8 +96,16 @@ impl Arithmetic for Mirror {
         let Some(own) = self.layers.get(index) else {
             return Float.run(index, layer, x);
         };
-        let MirrorOutput { real, linear, passes, .. } = own.run(x);
-        let saved = Saved::new(&layer.op, x);
+        let centred = own.centred(x);
+        // A head that became dense keeps the gradient of what it was.
+        let same = std::mem::discriminant(own.op()) == std::mem::discriminant(&layer.op);
+        if !(same && own.is_exact()) {
+            let MirrorOutput { real, linear, passes, .. } = own.run(x);
+            return (real, Step { saved: Saved::new(&layer.op, x), linear, passes: Some(passes) });
+        }
+        let (sums, mut saved) = operators::forward(own.op(), centred.view());
+        saved.unit = own.input_unit();
+        let MirrorOutput { real, linear, passes, .. } = own.finish(&sums);
         (real, Step { saved, linear, passes: Some(passes) })
     }
 
@@ -108,6 +116,21 @@ impl Arithmetic for Mirror {
     fn features(&self, x: Array2<f32>) -> Array2<f32> {
         Mirror::features(self, x)
     }
+}
+
+/// What a forward pass gives: `mu`, `logvar`, the decoder's output.
+pub(crate) struct Output {
+    pub(crate) mu: Array2<f32>,
+    pub(crate) logvar: Option<Array2<f32>>,
+    pub(crate) output: Array2<f32>,
+}
+
+/// A forward pass alone.
+pub(crate) fn forward(vae: &Vae, batch: &Batch, arithmetic: &dyn Arithmetic) -> Output {
+    let config = LossConfig { beta: 1.0, sigma: crate::train::Sigma::Optimal };
+    let Pass { mu, logvar, output, .. } =
+        Pass::new(vae, batch, batch.input.nrows(), config, arithmetic);
+    Output { mu, logvar, output }
 }
 
 /// Gradients and losses of a batch, split over `shards` threads; sums are formed in the

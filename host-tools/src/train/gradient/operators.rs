@@ -14,6 +14,8 @@ pub(super) struct Saved {
     factor: Array2<f32>,
     places: Option<Places>,
     rows: usize,
+    /// Real value of one unit of `factor`.
+    pub(super) unit: f32,
 }
 
 /// Derivatives of the loss by an operator's parameters.
@@ -75,11 +77,25 @@ impl Saved {
                 (x.as_standard_layout().into_owned(), op.geometry().map(Places::reading))
             }
         };
-        Self { factor, places, rows }
+        Self { factor, places, rows, unit: 1.0 }
     }
 
     /// Derivatives by the input (unless `first`, where nobody asks) and by the parameters.
     pub(super) fn backward(
+        &self,
+        op: &Op,
+        dy: ArrayView2<'_, f32>,
+        first: bool,
+    ) -> (Array2<f32>, OpGradient) {
+        let (dx, mut gradient) = self.by_factor(op, dy, first);
+        if self.unit != 1.0 {
+            gradient.weight.iter_mut().for_each(|slope| *slope *= self.unit);
+        }
+        (dx, gradient)
+    }
+
+    /// [`backward`](Self::backward), the weights' slopes for a factor in its own unit.
+    fn by_factor(
         &self,
         op: &Op,
         dy: ArrayView2<'_, f32>,

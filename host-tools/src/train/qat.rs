@@ -1,0 +1,96 @@
+//! Quantization-aware training: each forward pass runs the device's own integers.
+//!
+//! Float weights are lowered before every step, the batch runs through [`Mirror`], and the
+//! gradient passes straight through every rounding to the float weights. What is validated at
+//! the end of an epoch is what [`Settled::lower`] makes of the weights, to the bit.
+
+use ndarray::Array2;
+
+use crate::graph::Vae;
+use crate::quantize::{
+    Mirror, QuantizeError, QuantizeOptions, QuantizedVae, Ranges, Settled, WeightScales, observe,
+};
+
+/// Steps between two searches for the best 4-bit range of each row.
+const SEARCH_EVERY: usize = 64;
+
+/// A quantized view of weights in training.
+pub(super) struct Qat {
+    settled: Settled,
+    scales: WeightScales,
+    calibration: Array2<f32>,
+    view: View,
+    steps: usize,
+}
+
+/// Weights as the device has them.
+pub(super) struct View {
+    /// The integers.
+    pub(super) mirror: Mirror,
+    /// The real numbers they stand for.
+    pub(super) effective: Vae,
+}
+
+impl Qat {
+    /// Ranges are those of the float model on `calibration`, to begin with.
+    pub(super) fn new(
+        vae: &Vae,
+        calibration: Array2<f32>,
+        options: &QuantizeOptions,
+    ) -> Result<Self, QuantizeError> {
+        let ranges = observe(vae, calibration.view(), options)?;
+        let settled = Settled { ranges: ranges.settled(options.range), options: options.clone() };
+        let scales = WeightScales::search(vae, &options.weight_bits);
+        let view = View::of(vae, &settled.lower(vae)?, vae.clone())?;
+        Ok(Self { settled, scales, calibration, view, steps: 0 })
+    }
+
+    /// Chooses the ranges anew, with the weights as the device has them.
+    pub(super) fn observe(&mut self, vae: &Vae) -> Result<(), QuantizeError> {
+        self.lower(vae)?;
+        let options = &self.settled.options;
+        let ranges: Ranges = observe(&self.view.effective, self.calibration.view(), options)?;
+        self.settled.ranges = ranges.settled(options.range);
+        Ok(())
+    }
+
+    /// The view of a step.
+    pub(super) fn lower(&mut self, vae: &Vae) -> Result<&View, QuantizeError> {
+        if self.steps.is_multiple_of(SEARCH_EVERY) {
+            self.scales = WeightScales::search(vae, &self.settled.options.weight_bits);
+        }
+        self.steps += 1;
+        let options =
+            QuantizeOptions { weight_scales: self.scales.clone(), ..self.settled.options.clone() };
+        let quantized = crate::quantize::lower(vae, &self.settled.ranges, &options)?;
+        self.view.update(vae, &quantized)?;
+        Ok(&self.view)
+    }
+
+    /// What later quantization will give, and its view.
+    pub(super) fn settle(&self, vae: &Vae) -> Result<(Settled, View), QuantizeError> {
+        let view = View::of(vae, &self.settled.lower(vae)?, vae.clone())?;
+        Ok((self.settled.clone(), view))
+    }
+}
+
+impl View {
+    fn of(vae: &Vae, quantized: &QuantizedVae, like: Vae) -> Result<Self, QuantizeError> {
+        let mirror = Mirror::new(vae, quantized).ok_or(QuantizeError::NoMirror)?;
+        let mut view = Self { mirror, effective: like };
+        view.make_effective();
+        Ok(view)
+    }
+
+    fn update(&mut self, vae: &Vae, quantized: &QuantizedVae) -> Result<(), QuantizeError> {
+        self.mirror = Mirror::new(vae, quantized).ok_or(QuantizeError::NoMirror)?;
+        self.make_effective();
+        Ok(())
+    }
+
+    fn make_effective(&mut self) {
+        for (layer, mirror) in self.effective.layers_mut().zip(&self.mirror.layers) {
+            mirror.write_effective(&mut layer.op);
+        }
+    }
+}
