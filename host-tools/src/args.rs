@@ -41,6 +41,8 @@ pub enum Command {
     Prune(commands::prune::PruneArgs),
     /// Quantize float weights to a calibrated blob.
     Quantize(commands::quantize::QuantizeArgs),
+    /// Search for a smaller network under budgets of flash, RAM and time.
+    Search(Box<commands::search::SearchArgs>),
     /// Score recordings exactly as a board would.
     Simulate(commands::simulate::SimulateArgs),
     /// Simulate a rotating machine, healthy or faulty, as a recording.

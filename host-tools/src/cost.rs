@@ -4,7 +4,8 @@
 //! A layer costs `MACs * a + outputs * b + c`. For fully connected layers the three
 //! are least squares over five measured networks, which they meet within 0.6 %;
 //! convolutions and transposed convolutions are measured at two sizes and one. It
-//! holds for int8 weights packed for the core; the front-end, scoring and the
+//! holds for dense weights packed for the core, 4-bit ones by what the autoencoder with
+//! them took more (as convolutions where they run the same loops); the front-end, scoring and the
 //! detector are not in it. Operators that were not measured have no figure.
 
 use crate::graph::Op;
@@ -18,6 +19,9 @@ pub struct CoreCost {
     convolution: [f64; 2],
     /// For each output; a multiply-accumulate costs what a convolution's does.
     transposed_output: f64,
+    /// What a multiply-accumulate with a 4-bit weight costs more: of fully connected
+    /// layers, and of convolutions, where they have a fast path.
+    four_bit: (f64, Option<f64>),
 }
 
 /// Every core with measured costs.
@@ -27,30 +31,35 @@ pub const CORES: [CoreCost; 5] = [
         fully_connected: [2.424, 33.0, 566.0],
         convolution: [2.441, 33.2],
         transposed_output: 46.9,
+        four_bit: (0.200, None),
     },
     CoreCost {
         core: "cortex-m3",
         fully_connected: [1.885, 11.6, 414.0],
         convolution: [1.920, 15.3],
         transposed_output: 30.8,
+        four_bit: (-0.367, None),
     },
     CoreCost {
         core: "cortex-m4",
         fully_connected: [0.760, 10.9, 279.0],
         convolution: [0.766, 17.8],
         transposed_output: 27.7,
+        four_bit: (0.187, Some(0.187)),
     },
     CoreCost {
         core: "cortex-m33",
         fully_connected: [0.760, 10.9, 280.0],
         convolution: [0.766, 17.8],
         transposed_output: 27.8,
+        four_bit: (0.187, Some(0.187)),
     },
     CoreCost {
         core: "cortex-m55",
         fully_connected: [0.156, 4.44, 237.0],
         convolution: [0.135, 8.9],
         transposed_output: 12.7,
+        four_bit: (0.013, Some(0.013)),
     },
 ];
 
@@ -63,12 +72,14 @@ pub struct LayerCost {
     pub macs: usize,
     /// Elements it writes.
     pub outputs: usize,
+    /// Bits of a weight.
+    pub bits: u8,
 }
 
 impl LayerCost {
-    /// Of a float layer.
+    /// Of a float layer, its weights in 8 bits.
     pub fn of(op: &Op) -> Self {
-        Self { op: op.name(), macs: op.macs(), outputs: op.output().len() }
+        Self { op: op.name(), macs: op.macs(), outputs: op.output().len(), bits: 8 }
     }
 }
 
@@ -77,15 +88,20 @@ impl CoreCost {
     pub fn instructions(&self, layers: &[LayerCost]) -> Option<u64> {
         let cost = |layer: &LayerCost| {
             let (macs, outputs) = (layer.macs as f64, layer.outputs as f64);
+            let four_bit = layer.bits == 4;
+            let windowed = if four_bit { self.four_bit.1 } else { Some(0.0) };
             match layer.op {
                 "fully_connected" => {
                     let [a, b, c] = self.fully_connected;
-                    Some(a * macs + b * outputs + c)
+                    let more = if four_bit { self.four_bit.0 } else { 0.0 };
+                    Some((a + more) * macs + b * outputs + c)
                 }
-                "convolution" => Some(self.convolution[0] * macs + self.convolution[1] * outputs),
-                "transposed_convolution" => {
-                    Some(self.convolution[0] * macs + self.transposed_output * outputs)
+                "convolution" => {
+                    Some((self.convolution[0] + windowed?) * macs + self.convolution[1] * outputs)
                 }
+                "transposed_convolution" => Some(
+                    (self.convolution[0] + windowed?) * macs + self.transposed_output * outputs,
+                ),
                 _ => None,
             }
         };
@@ -106,12 +122,13 @@ mod tests {
                 op: "fully_connected",
                 macs: pair[0] * pair[1],
                 outputs: pair[1],
+                bits: 8,
             };
             widths.windows(2).map(layer).collect()
         };
         let ad = dense(&[640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640]);
         let encoder = dense(&[784, 512, 256, 40]);
-        let conv = vec![LayerCost { op: "convolution", macs: 81_920, outputs: 1_024 }];
+        let conv = vec![LayerCost { op: "convolution", macs: 81_920, outputs: 1_024, bits: 8 }];
         for (core, of_ad, of_encoder, of_conv) in [
             ("cortex-m0plus", 701_524.0, 1_346_122.0, 233_957.0),
             ("cortex-m3", 521_785.0, 1_034_366.0, 172_966.0),
@@ -125,7 +142,19 @@ mod tests {
                 assert!(error.abs() < 0.01, "{core}: {predicted} for {measured}");
             }
         }
-        let pool = [LayerCost { op: "max_pool", macs: 0, outputs: 8 }];
+        // The same network with 4-bit weights.
+        for (core, measured) in [
+            ("cortex-m0plus", 754_168.0),
+            ("cortex-m3", 424_839.0),
+            ("cortex-m4", 271_277.0),
+            ("cortex-m55", 54_358.0),
+        ] {
+            let cost = CORES.iter().find(|cost| cost.core == core).unwrap();
+            let four: Vec<LayerCost> = ad.iter().map(|l| LayerCost { bits: 4, ..*l }).collect();
+            let error: f64 = cost.instructions(&four).unwrap() as f64 / measured - 1.0;
+            assert!(error.abs() < 0.01, "{core}: {error}");
+        }
+        let pool = [LayerCost { op: "max_pool", macs: 0, outputs: 8, bits: 8 }];
         assert_eq!(CORES[0].instructions(&pool), None);
     }
 }

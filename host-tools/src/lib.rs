@@ -8,6 +8,7 @@
 //! | [`graph`] | the float VAE: layers, forward pass, scores |
 //! | [`import`] | model files of every format |
 //! | [`cost`] | instructions a network will take on a core |
+//! | [`needs`] | flash, RAM and time a model will take |
 //! | [`train`] | training on normal windows |
 //! | [`quantize`] | float graph to int8 |
 //! | [`emit`] | int8 to blob |
@@ -15,6 +16,7 @@
 //! | [`fit`] | from normal recordings to a detector, in one step |
 //! | [`evaluate`] | figures of a model, float or int8, on labelled recordings |
 //! | [`compress`] | passes that make a model smaller |
+//! | [`search`] | architecture search under budgets |
 //! | [`diff`] | two models on the same windows, layer by layer |
 //! | [`report`] | what was done, as one HTML file |
 //! | [`threshold`] | the threshold from a stated number of false alarms |
@@ -32,9 +34,11 @@ pub mod fit;
 pub mod graph;
 pub mod import;
 pub mod metrics;
+pub mod needs;
 pub mod quantize;
 pub mod recording;
 pub mod report;
+pub mod search;
 pub mod simulate;
 pub mod synth;
 pub mod threshold;

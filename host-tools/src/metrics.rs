@@ -69,6 +69,37 @@ pub fn roc_auc(scores: &[f64], labels: &[bool]) -> Option<f64> {
     Some(area / (positives as f64 * negatives as f64))
 }
 
+/// Rank correlation of two scores of the same windows (Spearman 1904), ties sharing
+/// the mean of their ranks.
+///
+/// `None` for lengths that differ, a NaN, or a score that is the same everywhere.
+pub fn rank_correlation(a: &[f64], b: &[f64]) -> Option<f64> {
+    if a.len() != b.len() || a.iter().chain(b).any(|x| x.is_nan()) {
+        return None;
+    }
+    let (a, b) = (ranks(a), ranks(b));
+    let middle = (a.len() as f64 - 1.0) / 2.0;
+    let product = |a: &[f64], b: &[f64]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| (a - middle) * (b - middle)).sum()
+    };
+    let spread = (product(&a, &a) * product(&b, &b)).sqrt();
+    (spread > 0.0).then(|| product(&a, &b) / spread)
+}
+
+/// The rank of every value from 0, equal ones at the middle of theirs.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut first = 0;
+    for equal in order.chunk_by(|a, b| values[*a] == values[*b]) {
+        let rank = first as f64 + (equal.len() as f64 - 1.0) / 2.0;
+        equal.iter().for_each(|at| ranks[*at] = rank);
+        first += equal.len();
+    }
+    ranks
+}
+
 /// Average precision: precision at each threshold, weighted with the recall
 /// gained there (the step-wise area under the precision-recall curve).
 ///
@@ -218,5 +249,18 @@ mod tests {
         assert_eq!((count.false_alarms, count.quiet), (1, 1));
         assert_eq!(count.false_alarm_rate(), Some(0.5));
         assert_eq!(alarms(&[1.0], &[true], 0.0).false_alarm_rate(), None);
+    }
+
+    #[test]
+    fn rank_correlation_of_monotone_and_reversed_scores() {
+        let rank = |a: &[f64], b: &[f64]| rank_correlation(a, b);
+        assert_eq!(rank(&[1.0, 2.0, 9.0], &[-3.0, 0.0, 0.1]), Some(1.0));
+        assert_eq!(rank(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0]), Some(-1.0));
+        // scipy.stats.spearmanr([1, 2, 2, 3], [1, 3, 2, 4])
+        let tied = rank(&[1.0, 2.0, 2.0, 3.0], &[1.0, 3.0, 2.0, 4.0]).unwrap();
+        assert!((tied - 0.948_683_298).abs() < 1e-9, "{tied}");
+        assert_eq!(rank(&[1.0, 1.0], &[1.0, 2.0]), None);
+        assert_eq!(rank(&[1.0], &[1.0, 2.0]), None);
+        assert_eq!(rank(&[f64::NAN, 1.0], &[1.0, 2.0]), None);
     }
 }

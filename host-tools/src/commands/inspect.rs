@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 use picovae::cost::{CORES, LayerCost};
-use picovae::emit::{Blob, Calibrated, write};
+use picovae::emit::Blob;
 use picovae::graph::Vae;
-use picovae::graph::{BandScale, ScoreKind, Spectrum, Taper};
-use picovae::quantize::{QuantizeOptions, lower, observe};
+use picovae::graph::{BandScale, Spectrum, Taper};
+use picovae::needs::needs;
+use picovae::quantize::QuantizeOptions;
 use picovae::simulate::real_score;
-use picovae_core::model::wire::{Calibration, Likelihood};
+use picovae_core::model::wire::{Likelihood, packing};
 use picovae_core::model::{Matrix, Operator, Output};
 use serde::Serialize;
 
@@ -130,6 +131,7 @@ struct LayerReport {
     params: usize,
     macs: usize,
     weight_bytes: usize,
+    weight_bits: u8,
     /// Shapes as length x width x channels, where the file tells them.
     input_shape: Option<String>,
     output_shape: Option<String>,
@@ -215,7 +217,7 @@ pub fn run(args: InspectArgs, printer: &mut Printer) -> miette::Result<ExitCode>
 }
 
 fn of_float(file: String, vae: &Vae) -> InspectReport {
-    let predicted = predict(vae);
+    let predicted = needs(vae, &QuantizeOptions::default(), "portable").ok();
     let heads = 1 + usize::from(vae.logvar.is_some());
     let layers = vae.layers().enumerate().map(|(i, layer)| LayerReport {
         name: layer.name.clone(),
@@ -234,6 +236,7 @@ fn of_float(file: String, vae: &Vae) -> InspectReport {
         params: layer.params(),
         macs: layer.macs(),
         weight_bytes: 4 * layer.params(),
+        weight_bits: 32,
         input_shape: Some(layer.op.input().to_string()),
         output_shape: Some(layer.op.output().to_string()),
         weight_range: range(layer.op.weight()),
@@ -244,8 +247,8 @@ fn of_float(file: String, vae: &Vae) -> InspectReport {
         name: vae.name.clone(),
         params: vae.params(),
         macs: vae.macs(),
-        blob_bytes: predicted.map(|(blob, _)| blob),
-        arena_bytes: predicted.map(|(_, arena)| arena),
+        blob_bytes: predicted.map(|needs| needs.blob_bytes),
+        arena_bytes: predicted.map(|needs| needs.arena_bytes),
         window_len: vae.frontend.window_len,
         hop: vae.frontend.hop,
         channels: vae.frontend.channels,
@@ -281,30 +284,15 @@ fn instructions(layers: &[LayerCost]) -> BTreeMap<&'static str, Option<u64>> {
     CORES.iter().map(|cost| (cost.core, cost.instructions(layers))).collect()
 }
 
-/// Bytes of blob and arena: quantizes on made-up features. But for the few bytes
-/// of threshold and calibration summary, sizes do not depend on them.
-fn predict(vae: &Vae) -> Option<(usize, usize)> {
-    let features = ndarray::Array2::from_shape_fn((2, vae.input_len()), |(row, _)| row as f32);
-    let options = QuantizeOptions::default();
-    let ranges = observe(vae, features.view(), &options).ok()?;
-    let mut quantized = lower(vae, &ranges, &options).ok()?;
-    if matches!(vae.score, ScoreKind::Mahalanobis | ScoreKind::ReconstructionProbability) {
-        // What they need is fitted to real windows.
-        quantized.score = ScoreKind::ReconstructionError;
-    }
-    let usual =
-        Calibration { windows: 1_000, min: 1 << 28, median: 1 << 29, p99: 1 << 30, max: 1 << 31 };
-    let calibrated = Calibrated { threshold: Some(1 << 30), summary: usual };
-    let blob = write(&quantized, "portable", calibrated).ok()?;
-    let arena = blob.model().ok()?.arena_len();
-    Some((blob.bytes().len(), arena))
-}
-
-/// Trained numbers and bytes of an operator's matrices; a bias an output channel.
-fn sizes(op: &'static str, matrices: &[Matrix<'_>]) -> (usize, usize, &'static str) {
+/// Trained numbers and bytes of an operator's matrices, and the bits of a weight; a bias an output channel.
+fn sizes(op: &'static str, matrices: &[Matrix<'_>]) -> (usize, usize, u8, &'static str) {
     let weights: usize = matrices.iter().map(|matrix| matrix.inputs() * matrix.outputs()).sum();
     let biases = matrices.first().map_or(0, Matrix::outputs);
-    (weights + biases, matrices.iter().map(|matrix| matrix.weights().len()).sum(), op)
+    let four_bit = |matrix: &Matrix<'_>| {
+        matrix.packing() == packing::NIBBLES || matrix.packing() & packing::FOUR_BIT != 0
+    };
+    let bits = if matrices.first().is_some_and(four_bit) { 4 } else { 8 };
+    (weights + biases, matrices.iter().map(|matrix| matrix.weights().len()).sum(), bits, op)
 }
 
 fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
@@ -313,7 +301,7 @@ fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
     let mut layers = Vec::new();
     for (index, view) in (0..model.layer_count()).filter_map(|i| Some((i, model.layer(i)?))) {
         let macs = view.macs();
-        let (params, weight_bytes, op) = match &view.operator {
+        let (params, weight_bytes, weight_bits, op) = match &view.operator {
             Operator::FullyConnected(matrix) => sizes("fully_connected", &[*matrix]),
             Operator::Convolution(_, matrix) => sizes("convolution", &[*matrix]),
             Operator::DepthwiseConvolution(_, matrix) => sizes("depthwise_convolution", &[*matrix]),
@@ -355,6 +343,7 @@ fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
             params,
             macs,
             weight_bytes,
+            weight_bits,
             input_shape: None,
             output_shape: None,
             weight_range: None,
@@ -390,7 +379,12 @@ fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
         instructions: instructions(
             &layers
                 .iter()
-                .map(|l| LayerCost { op: l.op, macs: l.macs, outputs: l.outputs })
+                .map(|l| LayerCost {
+                    op: l.op,
+                    macs: l.macs,
+                    outputs: l.outputs,
+                    bits: l.weight_bits,
+                })
                 .collect::<Vec<_>>(),
         ),
         layers,

@@ -1,5 +1,6 @@
 //! The verbs: each parses its arguments, calls the library and prints.
 
+pub mod budget;
 pub mod decision;
 pub mod diff;
 pub mod eval;
@@ -14,6 +15,7 @@ mod model_file;
 mod progress;
 pub mod prune;
 pub mod quantize;
+pub mod search;
 pub mod simulate;
 pub mod synth;
 pub mod train;
@@ -33,6 +35,7 @@ pub fn run(command: Command, printer: &mut Printer) -> miette::Result<ExitCode> 
         Command::Inspect(args) => inspect::run(args, printer),
         Command::Prune(args) => prune::run(args, printer),
         Command::Quantize(args) => quantize::run(args, printer),
+        Command::Search(args) => search::run(*args, printer),
         Command::Simulate(args) => simulate::run(args, printer),
         Command::Synth(args) => synth::run(args, printer),
         Command::Train(args) => train::run(args, printer),

@@ -9,7 +9,9 @@
 mod importance;
 mod prune;
 mod remove;
+mod yardstick;
 
 pub use importance::{Criterion, importance};
 pub use prune::{PruneConfig, PruneError, PruneReport, PruneRound, prune};
 pub use remove::{Unit, remove, units};
+pub use yardstick::{Quality, Yardstick, YardstickError};

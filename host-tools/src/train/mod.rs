@@ -67,6 +67,12 @@ pub fn train(
     Ok((vae, report))
 }
 
+/// Indices of the windows to train on and of those held out, as [`fit`] splits them:
+/// overlapping windows never lie on both sides.
+pub fn hold_out(data: &WindowSet<'_>, fraction: f32, seed: u64) -> (Vec<usize>, Vec<usize>) {
+    split::split(data, fraction, &mut stream(seed, Stream::Split))
+}
+
 /// What each stream of random numbers is for. Separate streams: turning one
 /// option on does not change the draws of another.
 #[derive(Debug, Clone, Copy)]

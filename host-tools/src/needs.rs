@@ -1,0 +1,100 @@
+//! What a float model will need on a device, asked of the quantizer, the blob
+//! writer and the core's own planner rather than estimated beside them.
+
+use ndarray::Array2;
+use picovae_core::model::wire::Calibration;
+use serde::Serialize;
+
+use crate::cost::{CORES, LayerCost};
+use crate::emit::{BlobError, Calibrated, write};
+use crate::graph::{ScoreKind, Vae};
+use crate::quantize::{QuantizeError, QuantizeOptions, lower, observe};
+
+/// Flash, RAM and time of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Needs {
+    /// Bytes of the blob. A threshold's few bytes vary by what is calibrated.
+    pub blob_bytes: usize,
+    /// Bytes of the arena, as the core plans it.
+    pub arena_bytes: usize,
+    /// Instructions of one inference by [`crate::cost`]; `None` for a portable
+    /// blob, and where an operator was not measured on the core.
+    pub instructions: Option<u64>,
+}
+
+/// Why needs cannot be told.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[non_exhaustive]
+pub enum NeedsError {
+    /// The model does not quantize.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Quantize(#[from] QuantizeError),
+    /// The blob.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Blob(#[from] BlobError),
+}
+
+/// Quantizes on made-up features, for sizes do not depend on them, packs for
+/// `target` and lets the core read the blob.
+///
+/// # Errors
+/// [`NeedsError`].
+pub fn needs(vae: &Vae, options: &QuantizeOptions, target: &str) -> Result<Needs, NeedsError> {
+    let features = Array2::from_shape_fn((2, vae.input_len()), |(row, _)| row as f32);
+    let ranges = observe(vae, features.view(), options)?;
+    let mut quantized = lower(vae, &ranges, options)?;
+    if matches!(vae.score, ScoreKind::Mahalanobis | ScoreKind::ReconstructionProbability) {
+        // What they need is fitted to real windows.
+        quantized.score = ScoreKind::ReconstructionError;
+    }
+    let usual =
+        Calibration { windows: 1_000, min: 1 << 28, median: 1 << 29, p99: 1 << 30, max: 1 << 31 };
+    let calibrated = Calibrated { threshold: Some(1 << 30), summary: usual };
+    let blob = write(&quantized, target, calibrated)?;
+    Ok(Needs {
+        blob_bytes: blob.bytes().len(),
+        arena_bytes: blob.model()?.arena_len(),
+        instructions: instructions(vae, options, target),
+    })
+}
+
+/// Instructions of one inference on `target`.
+pub fn instructions(vae: &Vae, options: &QuantizeOptions, target: &str) -> Option<u64> {
+    let costs: Vec<LayerCost> = vae
+        .layers()
+        .map(|layer| {
+            // `logvar` shares a layer with `mu`, and takes its bits.
+            let name = if layer.name == "logvar" { "mu" } else { &layer.name };
+            LayerCost { bits: options.weight_bits.of(name), ..LayerCost::of(&layer.op) }
+        })
+        .collect();
+    // What runs the same code costs the same.
+    let core = match target {
+        "cortex-m0" => "cortex-m0plus",
+        "cortex-m7" => "cortex-m4",
+        other => other,
+    };
+    CORES.iter().find(|cost| cost.core == core)?.instructions(&costs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::tests::tiny;
+    use crate::quantize::WeightBits;
+
+    #[test]
+    fn four_bits_need_less_flash_and_a_bigger_network_more() {
+        let vae = tiny();
+        let eight = QuantizeOptions::default();
+        let four = QuantizeOptions { weight_bits: WeightBits::uniform(4), ..eight.clone() };
+        let of_eight = needs(&vae, &eight, "cortex-m4").unwrap();
+        let of_four = needs(&vae, &four, "cortex-m4").unwrap();
+        assert!(of_four.blob_bytes < of_eight.blob_bytes, "{of_four:?} {of_eight:?}");
+        assert!(of_four.instructions > of_eight.instructions);
+        assert_eq!(needs(&vae, &eight, "portable").unwrap().instructions, None);
+        assert_eq!(instructions(&vae, &eight, "cortex-m7"), of_eight.instructions);
+    }
+}

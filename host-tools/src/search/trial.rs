@@ -1,0 +1,159 @@
+//! One trial's rung: train, quantize, measure.
+
+use indicatif::ProgressBar;
+use ndarray::Axis;
+
+use super::candidate::Candidate;
+use super::figures::Figures;
+use super::inherit::inherit;
+use crate::compress::{Yardstick, YardstickError};
+use crate::emit::{Blob, BlobError};
+use crate::graph::{Likelihood, Vae};
+use crate::needs::instructions;
+use crate::quantize::{QuantizeError, QuantizeOptions, lower, observe};
+use crate::recording::WindowSet;
+use crate::simulate::{AssembleError, DetectorOptions, assemble};
+use crate::train::{
+    Architecture, FitConfig, Stream, TrainError, fit, random_vae, residual_precision, stream,
+};
+
+/// What all trials of a study share.
+pub struct Task<'a> {
+    /// Windows to train and to calibrate on.
+    pub train: WindowSet<'a>,
+    /// Windows to measure with, and the reference.
+    pub yardstick: Yardstick,
+    /// What is not searched: activation, likelihood, score, image.
+    pub like: Architecture,
+    /// The first rung's training; each later one is `eta` times as long in all.
+    pub fit: FitConfig,
+    /// See [`Rules::eta`](super::Rules).
+    pub eta: usize,
+    /// The last rung.
+    pub last_rung: usize,
+    /// Ranges and rounding; the bits are the candidate's.
+    pub quantize: QuantizeOptions,
+    /// Target and false-alarm rate.
+    pub detector: DetectorOptions,
+    /// Learn from the reference as well as from the windows.
+    pub distil: bool,
+}
+
+/// Why a trial failed.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[non_exhaustive]
+pub enum TrialError {
+    /// Training.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Train(#[from] TrainError),
+    /// Quantization.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Quantize(#[from] QuantizeError),
+    /// The blob.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Assemble(#[from] AssembleError),
+    /// Reading the blob back.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Blob(#[from] BlobError),
+    /// Measuring.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Yardstick(#[from] YardstickError),
+}
+
+/// Windows a quantizer observes.
+const OBSERVED: usize = 2_000;
+
+impl Task<'_> {
+    /// A network of the candidate's shape with random weights.
+    ///
+    /// # Errors
+    /// [`TrainError`] where the shape does not fit the features.
+    pub fn network(&self, candidate: &Candidate, seed: u64) -> Result<Vae, TrainError> {
+        let shape = candidate.architecture(&self.like);
+        let frontend = self.yardstick.reference().frontend.clone();
+        random_vae(frontend, &shape, &mut stream(seed, Stream::Init))
+    }
+
+    /// Epochs trained after a rung, in all.
+    fn epochs(&self, rung: usize) -> usize {
+        self.fit.epochs * self.eta.pow(rung as u32)
+    }
+
+    /// Trains to the end of `rung` from `start`, the weights of the rung before (or of
+    /// nobody, and then from a parent's where there is one).
+    ///
+    /// # Errors
+    /// [`TrialError`].
+    pub fn run(
+        &self,
+        candidate: &Candidate,
+        rung: usize,
+        start: Option<Vae>,
+        parent: Option<&Vae>,
+        seed: u64,
+        progress: &ProgressBar,
+    ) -> Result<(Vae, Figures), TrialError> {
+        let mut vae = match start {
+            Some(vae) => vae,
+            None => {
+                let mut vae = self.network(candidate, seed)?;
+                if let Some(parent) = parent {
+                    inherit(&mut vae, parent);
+                }
+                vae
+            }
+        };
+        let done = if rung == 0 { 0 } else { self.epochs(rung - 1) };
+        let config = FitConfig {
+            epochs: self.epochs(rung) - done,
+            validation: 0.0,
+            patience: None,
+            cosine: rung == self.last_rung,
+            seed: seed.wrapping_add(rung as u64),
+            ..self.fit.clone()
+        };
+        vae = fit(&vae, &self.train, &config, progress)?.0;
+        if matches!(vae.likelihood, Likelihood::Gaussian { .. }) {
+            let precision = Some(residual_precision(&vae, &self.train));
+            vae.likelihood = Likelihood::Gaussian { precision };
+        }
+        let blob = self.blob(candidate, &vae)?;
+        let (int8, float) = (self.yardstick.of_blob(&blob)?, self.yardstick.of_float(&vae)?);
+        let options = self.options(candidate, &vae);
+        let figures = Figures {
+            loss: int8.negative_elbo,
+            float_loss: float.negative_elbo,
+            detection: if self.distil { int8.agreement } else { int8.damage_auc },
+            blob_bytes: blob.bytes().len(),
+            arena_bytes: blob.model()?.arena_len(),
+            instructions: instructions(&vae, &options, &self.detector.target).unwrap_or(0),
+            epochs: self.epochs(rung),
+        };
+        Ok((vae, figures))
+    }
+
+    /// How a candidate is quantized.
+    pub fn options(&self, candidate: &Candidate, vae: &Vae) -> QuantizeOptions {
+        QuantizeOptions { weight_bits: candidate.weight_bits(vae), ..self.quantize.clone() }
+    }
+
+    /// The blob of a trained candidate.
+    ///
+    /// # Errors
+    /// [`TrialError`].
+    pub fn blob(&self, candidate: &Candidate, vae: &Vae) -> Result<Blob, TrialError> {
+        let options = self.options(candidate, vae);
+        let step = self.train.len().div_ceil(OBSERVED).max(1);
+        let observed: Vec<usize> = (0..self.train.len()).step_by(step).collect();
+        let features = self.train.features(&vae.frontend, &observed);
+        debug_assert_eq!(features.len_of(Axis(0)), observed.len());
+        let ranges = observe(vae, features.view(), &options)?;
+        let quantized = lower(vae, &ranges, &options)?;
+        Ok(assemble(quantized, &self.train.subset(&observed), &self.detector)?.blob)
+    }
+}
