@@ -25,6 +25,8 @@ pub struct Cli {
 /// One verb a variant; each has its file under `commands/`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Bring a model under a budget by the cheapest chain of passes.
+    Compress(Box<commands::compress::CompressArgs>),
     /// Run two models layer by layer and say where they part.
     Diff(commands::diff::DiffArgs),
     /// Judge a model on labelled recordings: ROC AUC, F1, false alarms, ELBO.
@@ -41,6 +43,8 @@ pub enum Command {
     Prune(commands::prune::PruneArgs),
     /// Quantize float weights to a calibrated blob.
     Quantize(commands::quantize::QuantizeArgs),
+    /// Show a float model beside its blob, as one HTML page.
+    Report(commands::report::ReportArgs),
     /// Search for a smaller network under budgets of flash, RAM and time.
     Search(Box<commands::search::SearchArgs>),
     /// Score recordings exactly as a board would.

@@ -1,6 +1,7 @@
 //! The verbs: each parses its arguments, calls the library and prints.
 
 pub mod budget;
+pub mod compress;
 pub mod decision;
 pub mod diff;
 pub mod eval;
@@ -15,6 +16,7 @@ mod model_file;
 mod progress;
 pub mod prune;
 pub mod quantize;
+pub mod report;
 pub mod search;
 pub mod simulate;
 pub mod synth;
@@ -27,6 +29,7 @@ use std::process::ExitCode;
 /// Runs a verb.
 pub fn run(command: Command, printer: &mut Printer) -> miette::Result<ExitCode> {
     match command {
+        Command::Compress(args) => compress::run(*args, printer),
         Command::Diff(args) => diff::run(args, printer),
         Command::Eval(args) => eval::run(args, printer),
         Command::Fit(args) => fit::run(*args, printer),
@@ -35,6 +38,7 @@ pub fn run(command: Command, printer: &mut Printer) -> miette::Result<ExitCode> 
         Command::Inspect(args) => inspect::run(args, printer),
         Command::Prune(args) => prune::run(args, printer),
         Command::Quantize(args) => quantize::run(args, printer),
+        Command::Report(args) => report::run(args, printer),
         Command::Search(args) => search::run(*args, printer),
         Command::Simulate(args) => simulate::run(args, printer),
         Command::Synth(args) => synth::run(args, printer),

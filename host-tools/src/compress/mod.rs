@@ -6,12 +6,16 @@
 //!
 //! Quantization is a pass of its own ([`quantize`](crate::quantize)).
 
+mod chain;
+mod distill;
 mod importance;
 mod prune;
 mod remove;
 mod yardstick;
 
+pub use chain::{Chain, ChainReport, CompressConfig, CompressError, Compressed, compress};
+pub use distill::{DistillConfig, distill};
 pub use importance::{Criterion, importance};
-pub use prune::{PruneConfig, PruneError, PruneReport, PruneRound, prune};
+pub use prune::{PruneConfig, PruneError, PruneReport, PruneRound, prune, shrink};
 pub use remove::{Unit, remove, units};
 pub use yardstick::{Quality, Yardstick, YardstickError};

@@ -160,6 +160,12 @@ pub fn prune(
     Ok((vae, report))
 }
 
+/// The model cut to `target` parameters at one stroke, without training: the shape that
+/// pruning will come to, but for what importance changes on the way.
+pub fn shrink(vae: &Vae, ranked: Vec<(Unit, f64)>, target: usize) -> Vae {
+    remove(vae, &choose(vae, ranked, target))
+}
+
 /// The least important units whose removal brings the model to `target` parameters: global across
 /// layers, each layer's importances divided by their Euclidean length (Molchanov et al. 2017) and
 /// by the parameters the unit costs.

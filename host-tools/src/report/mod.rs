@@ -5,9 +5,11 @@
 //! order; [`Page::save`] writes it.
 
 mod chart;
+mod comparison;
 mod page;
 mod picture;
 
 pub use chart::{Chart, ChartError, Mark, Series};
+pub use comparison::{ComparisonError, compare};
 pub use page::{Page, ReportError};
 pub use picture::{images, traces};

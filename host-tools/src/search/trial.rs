@@ -1,20 +1,20 @@
 //! One trial's rung: train, quantize, measure.
 
 use indicatif::ProgressBar;
-use ndarray::Axis;
 
 use super::candidate::Candidate;
 use super::figures::Figures;
 use super::inherit::inherit;
-use crate::compress::{Yardstick, YardstickError};
+use crate::compress::{DistillConfig, Yardstick, YardstickError, distill};
 use crate::emit::{Blob, BlobError};
 use crate::graph::{Likelihood, Vae};
 use crate::needs::instructions;
-use crate::quantize::{QuantizeError, QuantizeOptions, lower, observe};
+use crate::quantize::{QuantizeError, QuantizeOptions, Settled, lower, observe};
 use crate::recording::WindowSet;
 use crate::simulate::{AssembleError, DetectorOptions, assemble};
 use crate::train::{
-    Architecture, FitConfig, Stream, TrainError, fit, random_vae, residual_precision, stream,
+    Architecture, FineTuneConfig, FitConfig, Stream, TeacherConfig, TrainError, finetune,
+    random_vae, residual_precision, stream,
 };
 
 /// What all trials of a study share.
@@ -117,14 +117,25 @@ impl Task<'_> {
             seed: seed.wrapping_add(rung as u64),
             ..self.fit.clone()
         };
-        vae = fit(&vae, &self.train, &config, progress)?.0;
+        let options = self.options(candidate, &vae);
+        // 8-bit weights lose nothing that training could mend.
+        let quantization = candidate.four_bit.contains(&true).then(|| options.clone());
+        let config = FineTuneConfig { fit: config, quantization };
+        let tuned = if self.distil {
+            let teacher = self.yardstick.reference();
+            let lessons = TeacherConfig::of(teacher, &vae);
+            let config = DistillConfig { fine_tune: config, teacher: lessons };
+            distill(teacher, &vae, &self.train, &config, progress)?
+        } else {
+            finetune(&vae, &self.train, None, &config, progress)?
+        };
+        vae = tuned.vae;
         if matches!(vae.likelihood, Likelihood::Gaussian { .. }) {
             let precision = Some(residual_precision(&vae, &self.train));
             vae.likelihood = Likelihood::Gaussian { precision };
         }
-        let blob = self.blob(candidate, &vae)?;
+        let blob = self.blob(&options, &vae, tuned.settled.as_ref())?;
         let (int8, float) = (self.yardstick.of_blob(&blob)?, self.yardstick.of_float(&vae)?);
-        let options = self.options(candidate, &vae);
         let figures = Figures {
             loss: int8.negative_elbo,
             float_loss: float.negative_elbo,
@@ -142,18 +153,21 @@ impl Task<'_> {
         QuantizeOptions { weight_bits: candidate.weight_bits(vae), ..self.quantize.clone() }
     }
 
-    /// The blob of a trained candidate.
-    ///
-    /// # Errors
-    /// [`TrialError`].
-    pub fn blob(&self, candidate: &Candidate, vae: &Vae) -> Result<Blob, TrialError> {
-        let options = self.options(candidate, vae);
+    fn blob(
+        &self,
+        options: &QuantizeOptions,
+        vae: &Vae,
+        settled: Option<&Settled>,
+    ) -> Result<Blob, TrialError> {
         let step = self.train.len().div_ceil(OBSERVED).max(1);
         let observed: Vec<usize> = (0..self.train.len()).step_by(step).collect();
-        let features = self.train.features(&vae.frontend, &observed);
-        debug_assert_eq!(features.len_of(Axis(0)), observed.len());
-        let ranges = observe(vae, features.view(), &options)?;
-        let quantized = lower(vae, &ranges, &options)?;
+        let quantized = match settled {
+            Some(settled) => settled.lower(vae)?,
+            None => {
+                let features = self.train.features(&vae.frontend, &observed);
+                lower(vae, &observe(vae, features.view(), options)?, options)?
+            }
+        };
         Ok(assemble(quantized, &self.train.subset(&observed), &self.detector)?.blob)
     }
 }

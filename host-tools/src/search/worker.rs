@@ -37,6 +37,16 @@ pub enum Limit {
     Instructions,
 }
 
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Flash => "flash",
+            Self::Ram => "RAM",
+            Self::Instructions => "instructions",
+        })
+    }
+}
+
 impl Budget {
     /// The limits that `needs` are beyond. Where there is no prediction of
     /// instructions, a limit on them is not kept.
@@ -98,6 +108,10 @@ pub fn work(
     let worker = name();
     let fits = |candidate: &Candidate| {
         let Ok(vae) = task.network(candidate, 0) else { return false };
+        // Half a byte a parameter is the least; planning takes longer than seeing that.
+        if budget.flash.is_some_and(|limit| vae.params() / 2 > limit) {
+            return false;
+        }
         let options = task.options(candidate, &vae);
         needs(&vae, &options, &task.detector.target)
             .is_ok_and(|needs| budget.broken(&needs).is_empty())

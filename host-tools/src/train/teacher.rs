@@ -33,6 +33,18 @@ impl Default for TeacherConfig {
 }
 
 impl TeacherConfig {
+    /// What `student` can take from `teacher`: the posterior where their latents are alike;
+    /// from a plain autoencoder, which has no prior to draw from, half of the target instead.
+    pub fn of(teacher: &Vae, student: &Vae) -> Self {
+        let alike = teacher.logvar.is_some() == student.logvar.is_some()
+            && teacher.latent_len() == student.latent_len();
+        let posterior = if alike { Self::default().posterior } else { 0.0 };
+        if teacher.logvar.is_some() {
+            return Self { posterior, ..Self::default() };
+        }
+        Self { posterior, reconstruction: 0.5, prior: 0.0, ..Self::default() }
+    }
+
     fn validate(&self) -> Result<(), TrainError> {
         let checks = [
             ("posterior", self.posterior, f32::MAX, "0 or more"),

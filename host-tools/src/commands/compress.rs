@@ -1,0 +1,260 @@
+//! `picovae compress`: a budget in, the cheapest chain of passes that fits out.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use picovae::compress::{ChainReport, CompressConfig, Compressed, Quality, compress};
+use picovae::graph::{Provenance, TOOL, Vae};
+use picovae::import::write_safetensors;
+use picovae::needs::needs;
+use picovae::quantize::QuantizeOptions;
+use picovae::recording::WindowSet;
+use picovae::report::{Chart, Mark, Page, Series, compare};
+use picovae::simulate::DetectorOptions;
+use picovae::train::{FitConfig, hold_out};
+use serde::Serialize;
+
+use super::budget::BudgetArgs;
+use super::decision::DecisionArgs;
+use super::model_file::{ForeignArgs, RecordingArgs, open_float};
+use super::progress;
+use crate::args::{command_line, file_name, window_set};
+use crate::printer::{Listing, Printer, Table};
+
+/// Arguments of `picovae compress`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  picovae compress vae.safetensors --calibrate normal.npy --target cortex-m4 --flash 64K -o vae.pvae
+  picovae compress mnist.safetensors --calibrate train-images-idx3-ubyte.gz --flash 64K --ram 8K \\
+      --max-loss 0.05 -o mnist.pvae --report mnist.html
+  picovae compress fan.safetensors --calibrate normal.npy --instructions 300K -o fan.pvae
+
+Tried in this order, until one keeps budget and loss: 8-bit weights; 4-bit weights, trained in the device's
+integers; pruning, then 8 bits; pruning less, then 4 bits. Exit code 1 where none keeps the loss: the blob is
+then the one within the budget that loses least.")]
+pub struct CompressArgs {
+    /// Float model.
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    /// Recordings of normal operation: what is trained on further, calibrated and measured with.
+    #[arg(long, value_name = "DATA", required = true)]
+    calibrate: Vec<PathBuf>,
+    #[command(flatten)]
+    recordings: RecordingArgs,
+    /// Use windows with this label only [default: 0, where there are labels].
+    #[arg(long, value_name = "INT", requires = "labels", allow_negative_numbers = true)]
+    keep_label: Option<i64>,
+    /// Blob to write.
+    #[arg(short, long, value_name = "OUT.pvae")]
+    out: PathBuf,
+    /// Write the compressed float weights too.
+    #[arg(long, value_name = "OUT.safetensors")]
+    float: Option<PathBuf>,
+    #[command(flatten)]
+    budget: BudgetArgs,
+    /// How much the negative ELBO of held-out windows may rise, as a share.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    max_loss: f64,
+    /// Longer training: epochs of a pruning round, and a quarter of those behind it.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    effort: usize,
+    /// Windows a step.
+    #[arg(long, default_value_t = 128)]
+    batch: usize,
+    /// Learning rate of Adam.
+    #[arg(long, default_value_t = 1e-3)]
+    lr: f64,
+    /// Fraction of the windows held out to measure with.
+    #[arg(long, default_value_t = 0.1, value_name = "FRACTION")]
+    validation: f32,
+    /// Share of normal windows that may alarm; sets the threshold.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    false_alarm_rate: f64,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Report to write.
+    #[arg(long, value_name = "R.html")]
+    report: Option<PathBuf>,
+    #[command(flatten)]
+    decision: DecisionArgs,
+    #[command(flatten)]
+    foreign: ForeignArgs,
+}
+
+/// JSON of `picovae compress --json`.
+#[derive(Debug, Serialize)]
+struct CompressOutput<'a> {
+    model: String,
+    target: &'a str,
+    fits: bool,
+    chosen: usize,
+    reason: String,
+    max_loss: f64,
+    float_bytes: usize,
+    blob_bytes: usize,
+    ratio: f64,
+    arena_bytes: usize,
+    instructions: Option<u64>,
+    reference: Quality,
+    chains: &'a [ChainReport],
+}
+
+/// Runs the verb.
+pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
+    let loaded = args.recordings.load(&args.calibrate)?;
+    let (mut vae, foreign) = open_float(&args.model, &args.foreign)?;
+    if foreign {
+        args.foreign.adapt(&mut vae, loaded.iter().map(|loaded| &loaded.recording))?;
+    }
+    if let Some(score) = args.foreign.score() {
+        vae.score = score;
+        vae.validate()?;
+    }
+    let set = window_set(&loaded, &vae.frontend, args.keep_label)?;
+    let (train, held_out) = hold_out(&set, args.validation, args.seed);
+    let (train, held_out) = (set.subset(&train), set.subset(&held_out));
+    let config = CompressConfig {
+        budget: args.budget.budget(),
+        max_loss: args.max_loss,
+        effort: args.effort.max(1),
+        fit: FitConfig {
+            batch: args.batch,
+            learning_rate: args.lr,
+            seed: args.seed,
+            patience: None,
+            ..FitConfig::default()
+        },
+        quantize: QuantizeOptions::default(),
+        detector: DetectorOptions {
+            target: args.budget.target.clone(),
+            false_alarm_rate: args.false_alarm_rate,
+            decision: args.decision.options()?,
+        },
+    };
+    let mut done = compress(&vae, &train, &held_out, &config, &progress::steps())?;
+    done.blob.save(&args.out)?;
+    if let Some(path) = &args.float {
+        done.vae.provenance =
+            Provenance { tool: TOOL.into(), command: command_line(), ..done.vae.provenance };
+        write_safetensors(path, &done.vae)?;
+    }
+    let chosen = &done.chains[done.chosen];
+    let output = CompressOutput {
+        model: file_name(&args.out),
+        target: &args.budget.target,
+        fits: chosen.fits,
+        chosen: done.chosen,
+        reason: chosen.reason(args.max_loss),
+        max_loss: args.max_loss,
+        float_bytes: 4 * vae.params(),
+        blob_bytes: chosen.needs.blob_bytes,
+        ratio: 4.0 * vae.params() as f64 / chosen.needs.blob_bytes as f64,
+        arena_bytes: chosen.needs.arena_bytes,
+        instructions: chosen.needs.instructions,
+        reference: done.reference,
+        chains: &done.chains,
+    };
+    if let Some(path) = &args.report {
+        page(&args, &vae, &done, &held_out)?.save(path)?;
+    }
+    let mut table = Table::new(["chain", "blob", "arena", "instructions", "loss", "why"]);
+    for row in rows(&done.chains, args.max_loss) {
+        table.row(row);
+    }
+    let listing = Listing::new()
+        .row("blob", args.out.display())
+        .row(
+            "size",
+            format!("{} bytes ({:.1} times smaller than float)", output.blob_bytes, output.ratio),
+        )
+        .row("chain", &chosen.chain)
+        .row("verdict", &output.reason);
+    printer.report(&output, &format!("{table}\n{listing}"))?;
+    Ok(ExitCode::from(u8::from(!chosen.fits)))
+}
+
+fn rows(chains: &[ChainReport], max_loss: f64) -> Vec<[String; 6]> {
+    chains
+        .iter()
+        .map(|chain| {
+            [
+                chain.chain.clone(),
+                chain.needs.blob_bytes.to_string(),
+                chain.needs.arena_bytes.to_string(),
+                chain.needs.instructions.map_or("-".into(), |n| n.to_string()),
+                chain.loss.map_or("-".into(), |loss| format!("{:+.2} %", 100.0 * loss)),
+                chain.reason(max_loss),
+            ]
+        })
+        .collect()
+}
+
+/// The report.
+fn page(
+    args: &CompressArgs,
+    model: &Vae,
+    done: &Compressed,
+    held_out: &WindowSet<'_>,
+) -> miette::Result<Page> {
+    let mut page = Page::new(format!("Compression: {}", file_name(&args.out)));
+    let chosen = &done.chains[done.chosen];
+    page.paragraph(&format!("{}: {}.", chosen.chain, chosen.reason(args.max_loss)));
+    page.section("Before and after");
+    let before = needs(model, &QuantizeOptions::default(), &args.budget.target).ok();
+    let number = |n: Option<u64>| n.map_or("-".into(), |n| n.to_string());
+    let elbo = |q: Option<Quality>| q.map_or("-".into(), |q| format!("{:.3}", q.negative_elbo));
+    let of = |q: Option<Quality>, part: fn(Quality) -> f64| {
+        q.map_or("-".into(), |q| format!("{:.4}", part(q)))
+    };
+    let mut table = vec![[
+        "float model".to_string(),
+        (4 * model.params()).to_string(),
+        "-".into(),
+        number(before.and_then(|needs| needs.instructions)),
+        elbo(Some(done.reference)),
+        of(Some(done.reference), |q| q.damage_auc),
+        of(Some(done.reference), |q| q.agreement),
+    ]];
+    table.extend(done.chains.iter().map(|chain| {
+        [
+            chain.chain.clone(),
+            chain.needs.blob_bytes.to_string(),
+            chain.needs.arena_bytes.to_string(),
+            number(chain.needs.instructions),
+            elbo(chain.int8),
+            of(chain.int8, |q| q.damage_auc),
+            of(chain.int8, |q| q.agreement),
+        ]
+    }));
+    let heads =
+        ["chain", "bytes", "RAM", "instructions", "negative ELBO", "AUC, damaged", "agreement"];
+    page.table(heads, table);
+    page.paragraph(
+        "Negative ELBO in nats a window over held-out normal windows. AUC of artificially damaged against \
+         normal windows; agreement is the rank correlation of scores with the float model's.",
+    );
+    let measured = done
+        .chains
+        .iter()
+        .filter_map(|chain| Some((chain.needs.blob_bytes as f64, chain.int8?.negative_elbo)));
+    let float = (4.0 * model.params() as f64, done.reference.negative_elbo);
+    let series = [("float", vec![float]), ("chains", measured.collect())];
+    let chart = Chart {
+        x: "bytes".into(),
+        y: "negative ELBO, nats".into(),
+        log_x: true,
+        series: series
+            .map(|(name, points)| Series { name: name.into(), mark: Mark::Points, points })
+            .into(),
+    };
+    page.chart(&chart, "Size against loss; lower and further left is better.")?;
+    if let Some(clips) = held_out.sources().first() {
+        let reference = (chosen.passes.keep < 1.0 || chosen.passes.bits == 4).then_some(model);
+        compare(&mut page, &done.vae, &done.blob, reference, clips)?;
+    }
+    page.section("To do it again");
+    page.command(&command_line());
+    Ok(page)
+}

@@ -1,0 +1,41 @@
+//! Distillation: a student VAE learns the data and, from a teacher, what the data do not show.
+
+use indicatif::ProgressBar;
+
+use crate::graph::{Likelihood, Vae};
+use crate::recording::WindowSet;
+use crate::train::{
+    FineTuneConfig, FineTuned, Teacher, TeacherConfig, TrainError, finetune, residual_precision,
+};
+
+/// How a student is taught.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct DistillConfig {
+    /// Steps, rates, seed; quantization, where the student is to learn in integers.
+    pub fine_tune: FineTuneConfig,
+    /// What is taken from the teacher.
+    pub teacher: TeacherConfig,
+}
+
+/// Trains `student` on the windows and on what the teacher says of them: its posterior, its
+/// reconstructions, windows from its prior and windows spliced of two. A Gaussian student leaves with
+/// the precision of its residuals.
+///
+/// # Errors
+/// [`TrainError`]: a teacher with another latent (where its posterior is to be matched), front-end or
+/// likelihood; and all that [`finetune`] refuses.
+pub fn distill(
+    teacher: &Vae,
+    student: &Vae,
+    data: &WindowSet<'_>,
+    config: &DistillConfig,
+    progress: &ProgressBar,
+) -> Result<FineTuned, TrainError> {
+    let lessons = Teacher { vae: teacher, config: config.teacher };
+    let mut tuned = finetune(student, data, Some(lessons), &config.fine_tune, progress)?;
+    if matches!(tuned.vae.likelihood, Likelihood::Gaussian { .. }) {
+        let precision = Some(residual_precision(&tuned.vae, data));
+        tuned.vae.likelihood = Likelihood::Gaussian { precision };
+    }
+    Ok(tuned)
+}
