@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::budget::BudgetArgs;
 use super::decision::DecisionArgs;
+use super::false_alarms::FalseAlarmArgs;
 use super::model_file::{ForeignArgs, RecordingArgs, open_float};
 use super::progress;
 use crate::args::{command_line, file_name, window_set};
@@ -69,8 +70,15 @@ pub struct CompressArgs {
     #[arg(long, default_value_t = 0.1, value_name = "FRACTION")]
     validation: f32,
     /// Share of normal windows that may alarm; sets the threshold.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value_t = 0.01,
+        conflicts_with = "false_alarms_per_day"
+    )]
     false_alarm_rate: f64,
+    #[command(flatten)]
+    false_alarms: FalseAlarmArgs,
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -129,7 +137,11 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
         quantize: QuantizeOptions::default(),
         detector: DetectorOptions {
             target: args.budget.target.clone(),
-            false_alarm_rate: args.false_alarm_rate,
+            false_alarms: args.false_alarms.wanted(
+                args.false_alarm_rate,
+                vae.frontend.hop,
+                loaded.iter().find_map(|loaded| loaded.recording.sample_rate),
+            )?,
             decision: args.decision.options()?,
         },
     };

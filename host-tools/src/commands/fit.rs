@@ -11,6 +11,7 @@ use picovae::recording::{Headerless, ReadOptions, Recording, Rows};
 use picovae::simulate::real_score;
 use serde::Serialize;
 
+use super::budget::bytes;
 use super::decision::DecisionArgs;
 use super::false_alarms::{TailReport, describe};
 use super::quantize::TARGETS;
@@ -274,37 +275,9 @@ fn report(args: &FitArgs, fitted: &Fitted) -> miette::Result<FitReport> {
     })
 }
 
-/// A size such as `24576`, `24K` or `1M`.
-fn bytes(text: &str) -> Result<usize, String> {
-    let digits = text.trim_end_matches(['B', 'b']).trim_end_matches(['i']);
-    let (number, unit) = match digits.char_indices().next_back() {
-        Some((at, 'k' | 'K')) => (&digits[..at], 1 << 10),
-        Some((at, 'm' | 'M')) => (&digits[..at], 1 << 20),
-        _ => (digits, 1),
-    };
-    match number.trim().parse::<usize>() {
-        Ok(number) if number > 0 => Ok(number.saturating_mul(unit)),
-        _ => Err(format!("`{text}` is no size, such as 24K")),
-    }
-}
-
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
         _ => Err(format!("`{text}` is not a positive number")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bytes;
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(bytes("24K"), Ok(24_576));
-        assert_eq!(bytes("24KB"), Ok(24_576));
-        assert_eq!(bytes("1MiB"), Ok(1 << 20));
-        assert_eq!(bytes("100"), Ok(100));
-        assert!(bytes("K").is_err() && bytes("-1K").is_err() && bytes("0").is_err());
     }
 }

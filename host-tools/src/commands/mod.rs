@@ -18,6 +18,7 @@ pub mod prune;
 pub mod quantize;
 pub mod report;
 pub mod search;
+mod search_report;
 pub mod simulate;
 pub mod synth;
 pub mod train;

@@ -9,15 +9,14 @@ use picovae::compress::Yardstick;
 use picovae::graph::{Activation, LikelihoodKind, Op, Provenance, ScoreKind, TOOL, Vae};
 use picovae::import::write_safetensors;
 use picovae::quantize::QuantizeOptions;
-use picovae::report::{Chart, Mark, Page, Series};
-use picovae::search::{Figures, Rules, Space, Study, Task, Trial, best, pareto, work};
-use picovae::simulate::{DecisionOptions, DetectorOptions};
+use picovae::search::{Rules, Space, Study, Task, Trial, best, pareto, work};
+use picovae::simulate::{DecisionOptions, DetectorOptions, FalseAlarms};
 use picovae::train::{Architecture, FitConfig, Image, Sigma, hold_out};
-use serde::Serialize;
 
 use super::budget::BudgetArgs;
 use super::model_file::{ForeignArgs, open_float};
 use super::progress;
+use super::search_report::{SearchReport, TrialReport, page};
 use crate::args::{DataArgs, command_line, file_name, sha256_of, window_set};
 use crate::printer::{Listing, Printer, Table};
 
@@ -120,28 +119,6 @@ enum Family {
     Conv,
 }
 
-/// JSON of `picovae search --json`.
-#[derive(Debug, Serialize)]
-struct SearchReport {
-    model: String,
-    study: String,
-    trials: usize,
-    failed: usize,
-    best: TrialReport,
-    reference_loss: f64,
-    front: Vec<TrialReport>,
-}
-
-#[derive(Debug, Serialize)]
-struct TrialReport {
-    trial: i64,
-    candidate: String,
-    weight_bits: String,
-    params: usize,
-    #[serde(flatten)]
-    figures: Figures,
-}
-
 /// Runs the verb.
 pub fn run(args: SearchArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     let loaded = args.data.load()?;
@@ -176,7 +153,7 @@ pub fn run(args: SearchArgs, printer: &mut Printer) -> miette::Result<ExitCode> 
         quantize: QuantizeOptions::default(),
         detector: DetectorOptions {
             target: args.budget.target.clone(),
-            false_alarm_rate: args.false_alarm_rate,
+            false_alarms: FalseAlarms::Share(args.false_alarm_rate),
             decision: DecisionOptions::default(),
         },
         distil: !args.no_distil,
@@ -347,62 +324,4 @@ impl SearchArgs {
             "distil": !self.no_distil,
         }))
     }
-}
-
-/// The report.
-fn page(report: &SearchReport, trials: &[Trial]) -> miette::Result<Page> {
-    let mut page = Page::new(format!("Search: {}", report.model));
-    page.paragraph(&format!(
-        "{} networks were tried, {} of them failed. The best of those trained longest: {}.",
-        report.trials, report.failed, report.best.candidate
-    ));
-    page.section("Pareto front");
-    for (x, of) in [
-        ("blob, bytes", (|f: &Figures| f.blob_bytes as f64) as fn(&Figures) -> f64),
-        ("instructions", |f: &Figures| f.instructions as f64),
-    ] {
-        let all = trials.iter().filter_map(|t| t.figures.last());
-        let series = [
-            ("all", all.map(|f| (of(f), f.loss)).collect()),
-            ("front", report.front.iter().map(|t| (of(&t.figures), t.figures.loss)).collect()),
-        ];
-        let chart = Chart {
-            x: x.into(),
-            y: "negative ELBO, nats".into(),
-            log_x: true,
-            series: series
-                .map(|(name, points)| Series { name: name.into(), mark: Mark::Points, points })
-                .into(),
-        };
-        page.chart(&chart, "Every network after its last rung; lower and further left is better.")?;
-    }
-    let heads = [
-        "trial",
-        "blob",
-        "arena",
-        "instructions",
-        "loss",
-        "float",
-        "detection",
-        "epochs",
-        "network",
-    ];
-    let rows = report.front.iter().map(|trial| {
-        let f = trial.figures;
-        [
-            trial.trial.to_string(),
-            f.blob_bytes.to_string(),
-            f.arena_bytes.to_string(),
-            f.instructions.to_string(),
-            format!("{:.3}", f.loss),
-            format!("{:.3}", f.float_loss),
-            format!("{:.4}", f.detection),
-            f.epochs.to_string(),
-            trial.candidate.clone(),
-        ]
-    });
-    page.table(heads, rows);
-    page.section("To do it again");
-    page.command(&command_line());
-    Ok(page)
 }

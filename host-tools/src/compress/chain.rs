@@ -15,7 +15,7 @@ use crate::needs::{Needs, NeedsError, instructions, needs};
 use crate::quantize::{QuantizeError, QuantizeOptions, Settled, WeightBits, lower, observe};
 use crate::recording::WindowSet;
 use crate::search::{Budget, Limit};
-use crate::simulate::{AssembleError, DetectorOptions, assemble};
+use crate::simulate::{AssembleError, DetectorOptions, assemble_apart};
 use crate::train::{FineTuneConfig, FitConfig, TeacherConfig, TrainError, residual_precision};
 
 /// What a model is brought to.
@@ -158,7 +158,7 @@ pub fn compress(
 ) -> Result<Compressed, CompressError> {
     let yardstick = Yardstick::new(model, held_out, config.fit.seed)?;
     let reference = yardstick.of_float(model)?;
-    let run = Run { model, data, config, yardstick: &yardstick, reference, progress };
+    let run = Run { model, data, held_out, config, yardstick: &yardstick, reference, progress };
     let ranked = importance(model, data, Criterion::Taylor, OBSERVED, config.fit.seed);
     let at = |keep: f64| shrink(model, ranked.clone(), (model.params() as f64 * keep) as usize);
     let mut chains: Vec<ChainReport> = Vec::new();
@@ -257,6 +257,7 @@ impl ChainReport {
 struct Run<'r, 'w> {
     model: &'r Vae,
     data: &'r WindowSet<'w>,
+    held_out: &'r WindowSet<'w>,
     config: &'r CompressConfig,
     yardstick: &'r Yardstick,
     reference: Quality,
@@ -339,6 +340,8 @@ impl Run<'_, '_> {
                 lower(vae, &observe(vae, features.view(), options)?, options)?
             }
         };
-        Ok(assemble(quantized, self.data, &self.config.detector)?.blob)
+        // The threshold is of windows nothing was trained on.
+        let detector = &self.config.detector;
+        Ok(assemble_apart(quantized, self.data, self.held_out, detector)?.blob)
     }
 }

@@ -35,17 +35,18 @@ pub fn crowding(points: &[Vec<f64>], front: &[usize]) -> Vec<f64> {
     for level in 0..=last {
         let members: Vec<usize> = (0..points.len()).filter(|i| front[*i] == level).collect();
         let objectives = members.first().map_or(0, |i| points[*i].len());
-        for objective in 0..objectives {
+        for values in (0..objectives)
+            .map(|objective| points.iter().map(|p| p[objective]).collect::<Vec<f64>>())
+        {
             let mut order = members.clone();
-            order.sort_by(|a, b| points[*a][objective].total_cmp(&points[*b][objective]));
+            order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
             let (Some(&first), Some(&end)) = (order.first(), order.last()) else { continue };
-            let span = points[end][objective] - points[first][objective];
+            let span = values[end] - values[first];
             distance[first] = f64::INFINITY;
             distance[end] = f64::INFINITY;
             if span > 0.0 {
                 for three in order.windows(3) {
-                    distance[three[1]] +=
-                        (points[three[2]][objective] - points[three[0]][objective]) / span;
+                    distance[three[1]] += (values[three[2]] - values[three[0]]) / span;
                 }
             }
         }
