@@ -37,6 +37,14 @@ pub struct Workshop {
 }
 
 impl Workshop {
+    /// The folder alone.
+    ///
+    /// # Panics
+    /// Where there is no room for it.
+    pub fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
     /// Makes all of them.
     ///
     /// # Panics

@@ -1,8 +1,9 @@
-//! What the tests share: an independent reference of the arithmetic, and random models.
+//! What the tests share: an independent reference of the arithmetic, random models, hostile files.
 //!
 //! The tests themselves live in `tests/tests/`.
 
 pub mod cli;
+pub mod hostile;
 pub mod random_convolutions;
 pub mod random_model;
 pub mod reference;

@@ -63,18 +63,33 @@ pub fn run(args: &Args) -> Result<bool> {
     }
     let table = recordings::table()?;
     let models = recordings::models()?;
-    if let Some(unknown) = args.models.iter().find(|name| models.iter().all(|m| m.name != **name)) {
-        bail!("no models/{unknown}/{unknown}.pvae");
+    let imported = table.iter().filter_map(|(name, entry)| Some((name, entry.import.as_ref()?)));
+    let known = |name: &String| {
+        models.iter().any(|model| model.name == *name)
+            || table.get(name).is_some_and(|entry| entry.import.is_some())
+    };
+    if let Some(unknown) = args.models.iter().find(|name| !known(name)) {
+        bail!("no models/{unknown}/{unknown}.pvae, and nothing to import in xtask/models.toml");
     }
+    let asked = |name: &String| args.models.is_empty() || args.models.contains(name);
     let cli = Cli::build()?;
     let mut rows = Vec::new();
     for model in &models {
-        if !args.models.is_empty() && !args.models.contains(&model.name) {
+        if !asked(&model.name) {
             continue;
         }
         match table.get(&model.name) {
             Some(entry) => rows.extend(compare(model, entry, args.windows, &cli)?),
             None => eprintln!("{}: SKIPPED, no entry in xtask/models.toml", model.name),
+        }
+    }
+    for (name, file) in imported.filter(|(name, _)| asked(name)) {
+        let entry = &table[name];
+        let limit = args.windows.unwrap_or(entry.windows);
+        if let Some(recordings) = recordings::resolve(name, entry, limit, &cli)?
+            && let Some(model) = recordings::import(name, file, &recordings, &cli)?
+        {
+            rows.push(run_everywhere(&model, recordings, limit, &cli)?);
         }
     }
     if rows.is_empty() {

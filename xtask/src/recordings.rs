@@ -1,7 +1,7 @@
 //! Which recording each model is run on: `models.toml`, read here.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -20,6 +20,8 @@ pub struct Entry {
     /// Whether `picovae synth` may stand in.
     #[serde(default)]
     pub synthetic: bool,
+    /// A file of another tool, to be imported first.
+    pub import: Option<PathBuf>,
 }
 
 /// A model of this repository with its blob.
@@ -54,8 +56,7 @@ pub fn table() -> Result<BTreeMap<String, Entry>> {
 
 /// The recordings to run a model on, or `None` where there is no data; says so on standard error.
 pub fn resolve(name: &str, entry: &Entry, windows: u64, cli: &Cli) -> Result<Option<Vec<PathBuf>>> {
-    let data = shell::data();
-    let real: Vec<_> = entry.recordings.iter().map(|path| data.join(path)).collect();
+    let real: Vec<_> = entry.recordings.iter().map(|path| place(path)).collect();
     if let Some(missing) = real.iter().find(|path| !path.is_file()) {
         let what = if entry.synthetic { "SYNTHETIC WINDOWS instead" } else { "SKIPPED" };
         eprintln!("{name}: NO REAL DATA ({} is missing): {what}", missing.display());
@@ -69,6 +70,39 @@ pub fn resolve(name: &str, entry: &Entry, windows: u64, cli: &Cli) -> Result<Opt
         return Ok(Some(vec![path]));
     }
     Ok(Some(real))
+}
+
+/// Imports an entry's file, quantizing float weights on `recordings`, or `None` where the
+/// file is missing; says so on standard error.
+pub fn import(name: &str, file: &Path, recordings: &[PathBuf], cli: &Cli) -> Result<Option<Model>> {
+    let file = place(file);
+    if !file.is_file() {
+        eprintln!("{name}: NO MODEL ({} is missing): SKIPPED", file.display());
+        return Ok(None);
+    }
+    let blob = shell::scratch("parity")?.join(format!("{name}.pvae"));
+    let inspected: Inspected = cli.json(["inspect".as_ref(), file.as_os_str()])?;
+    let mut words: Vec<PathBuf> = match inspected.kind.as_str() {
+        "float" => vec!["quantize".into(), file],
+        _ => vec!["import".into(), file],
+    };
+    if inspected.kind == "float" {
+        words.extend(recordings.iter().flat_map(|data| ["--calibrate".into(), data.clone()]));
+    }
+    cli.run(words.into_iter().chain(["-o".into(), blob.clone()]))?;
+    Ok(Some(Model { name: name.into(), blob }))
+}
+
+/// What is read of `picovae inspect --json`.
+#[derive(Debug, Deserialize)]
+struct Inspected {
+    kind: String,
+}
+
+/// A file of the repository, else one below the data folder.
+fn place(path: &Path) -> PathBuf {
+    let own = shell::root().join(path);
+    if own.is_file() { own } else { shell::data().join(path) }
 }
 
 #[cfg(test)]

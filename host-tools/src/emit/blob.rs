@@ -1,8 +1,13 @@
 //! A blob in memory, aligned as the core wants it.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use picovae_core::{Model, ModelError};
+
+/// Bytes of a blob that are read, at most.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// Why a blob cannot be used. Names the file.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -71,8 +76,11 @@ impl Blob {
     /// # Errors
     /// [`BlobError::Io`].
     pub fn read(path: &Path) -> Result<Self, BlobError> {
-        let bytes = std::fs::read(path)
-            .map_err(|source| BlobError::Io { path: path.to_path_buf(), source })?;
+        let failed = |source| BlobError::Io { path: path.to_path_buf(), source };
+        let file = File::open(path).map_err(failed)?;
+        // Far more than the flash of any microcontroller; longer files are cut, and no blobs.
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(failed)?;
         Ok(Self::from_bytes(&bytes, path))
     }
 

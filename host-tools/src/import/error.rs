@@ -62,6 +62,23 @@ pub enum ImportError {
     },
 }
 
+/// Problems that are listed, at most: a file with more was made to have them.
+const MAX_PROBLEMS: usize = 200;
+
+impl ImportError {
+    /// The same with the first of very many problems.
+    pub(super) fn in_short(mut self) -> Self {
+        if let Self::Problems { problems, .. } = &mut self
+            && let Some(more) = problems.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0)
+        {
+            problems.truncate(MAX_PROBLEMS);
+            let reason = format!("{more} more problems are not listed");
+            problems.push(Problem::new("file", reason, "correct those above, and import again"));
+        }
+        self
+    }
+}
+
 /// One thing that is wrong with a model file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 #[error("`{subject}`: {reason}")]

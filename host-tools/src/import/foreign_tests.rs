@@ -128,6 +128,48 @@ fn enc_and_dec_with_numbers() {
     assert_eq!(names(&vae.decoder), ["dec1", "dec2", "dec10"]);
 }
 
+#[test]
+fn names_met_in_the_wild() {
+    // Encoder, mu, logvar, decoder; six features, a latent of two.
+    const WILD: [[&str; 5]; 12] = [
+        [
+            "Encoder.FC_input",
+            "Encoder.FC_mean",
+            "Encoder.FC_var",
+            "Decoder.FC_hidden",
+            "Decoder.FC_output",
+        ],
+        ["encoder.0", "mean_layer", "logvar_layer", "decoder.0", "decoder.2"],
+        ["encoder.fc1", "encoder.fc_mu", "encoder.fc_logvar", "decoder.fc1", "decoder.fc2"],
+        ["enc.0", "to_mu", "to_logvar", "dec.0", "dec.2"],
+        ["encoder.0", "mu_head", "logvar_head", "decoder.0", "decoder.2"],
+        ["encoder.0", "hidden2mu", "hidden2logvar", "decoder.0", "decoder.2"],
+        ["fc1", "fc2_mu", "fc2_logvar", "fc3", "fc4"],
+        ["linear_encoder.0", "linear_mu", "linear_log_var", "linear_decoder.0", "linear_decoder.2"],
+        ["img_2hid", "hid_2mu", "hid_2logvar", "z_2hid", "hid_2img"],
+        ["encoder.0", "enc_mu", "enc_lv", "latent_to_hidden", "decoder.0"],
+        ["inference_net.0", "q_mean", "q_logvar", "generative_net.0", "generative_net.2"],
+        ["enc_fc1", "enc_mu", "enc_logvar", "dec_fc1", "dec_fc2"],
+    ];
+    for wild in WILD {
+        let [encoder, mu, logvar, first, last] = wild;
+        let layers = [(encoder, 9, 6), (mu, 2, 9), (logvar, 2, 9), (first, 9, 2), (last, 6, 9)];
+        let vae = import(&weights(&layers)).unwrap_or_else(|e| panic!("{wild:?}: {e}"));
+        assert_eq!(names(&vae.encoder), [encoder]);
+        assert_eq!((vae.mu.name.as_str(), vae.logvar.unwrap().name.as_str()), (mu, logvar));
+        assert_eq!(names(&vae.decoder), [first, last]);
+    }
+    // What multiplies the noise as it is, is no ln of anything; that is all that is said.
+    let found = problems(&weights(&[
+        ("img_2hid", 9, 6),
+        ("hid_2mu", 2, 9),
+        ("hid_2sigma", 2, 9),
+        ("z_2hid", 9, 2),
+        ("hid_2img", 6, 9),
+    ]));
+    assert_eq!(subjects(&found), ["hid_2sigma"]);
+}
+
 const NESTED: [(&str, usize, usize); 8] = [
     ("encoder.0.0", 9, 6),
     ("encoder.1.0", 8, 9),

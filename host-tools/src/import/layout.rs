@@ -169,9 +169,9 @@ fn numbered(name: &str) -> Option<Numbered> {
 /// What a name says its layer computes: its last part that is no number,
 /// without underscores and without what tools put around it.
 fn head(name: &str) -> Option<Head> {
-    const BEFORE: [&str; 13] = [
-        "encoder", "enc", "fc", "z", "linear", "lin", "dense", "latent", "to", "hidden2", "h2",
-        "q", "layer",
+    const BEFORE: [&str; 15] = [
+        "encoder", "enc", "fc", "z", "linear", "lin", "dense", "latent", "to", "hidden2", "hid2",
+        "h2", "q", "layer", "head",
     ];
     const AFTER: [&str; 6] = ["layer", "head", "linear", "fc", "out", "z"];
     let lower = name.to_ascii_lowercase();
@@ -188,9 +188,8 @@ fn head(name: &str) -> Option<Head> {
     match core {
         "mu" | "mean" | "loc" => Some(Head::Mu),
         // `var` is what widespread PyTorch models call ln σ².
-        "logvar" | "var" | "logvariance" | "logsigma2" | "logsigmasq" | "logsigmasquared" => {
-            Some(Head::Logvar)
-        }
+        "logvar" | "var" | "lv" | "logv" | "lnvar" | "logvariance" | "logsigma2" | "logsigmasq"
+        | "logsigmasquared" => Some(Head::Logvar),
         "sigma" | "std" | "stddev" | "stdev" => Some(Head::Sigma),
         _ if core.contains("logsigma") || core.contains("logstd") => Some(Head::LogSigma),
         _ => None,
@@ -206,11 +205,17 @@ fn first_part(name: &str) -> String {
 }
 
 fn is_encoder(name: &str) -> bool {
-    first_part(name).starts_with("enc")
+    begins(name, &["enc", "inference", "recognition", "img_2", "img2", "x_2", "x2", "input_to"])
 }
 
 fn is_decoder(name: &str) -> bool {
-    first_part(name).starts_with("dec")
+    let begins = begins(name, &["dec", "generat", "z_2", "z2", "z_to", "latent_to", "latent2"]);
+    begins || ["2img", "2x", "to_output"].iter().any(|end| first_part(name).ends_with(end))
+}
+
+fn begins(name: &str, words: &[&str]) -> bool {
+    let first = first_part(name);
+    words.iter().any(|word| first.starts_with(word))
 }
 
 /// `decoder_input`, which has no activation after it when others follow.

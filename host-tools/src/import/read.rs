@@ -6,6 +6,8 @@ use super::{
     is_own, is_tflite, is_torch, keras, onnx, parse_tflite, safetensors, torch_pickle,
 };
 use crate::graph::Vae;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// What a model file held.
@@ -39,9 +41,32 @@ pub struct ReadOptions {
 /// # Errors
 /// [`ImportError`] with everything that is wrong with the file.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Imported, ImportError> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })?;
-    parse(path, &bytes, options)
+    parse(path, &bytes_of(path)?, options)
+}
+
+/// Bytes of a file, at most: a checkpoint with the state of its optimizer has a few MiB
+/// where the device has hundreds of KiB.
+const MAX_BYTES: u64 = 96 << 20;
+
+/// The whole of a file that may be a model's.
+pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, ImportError> {
+    let failed = |source| ImportError::Io { path: path.to_path_buf(), source };
+    let file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    // What is no file, a pipe say, has no length beforehand.
+    let long = file.metadata().is_ok_and(|data| data.len() > MAX_BYTES)
+        || file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)? as u64 > MAX_BYTES;
+    if !long {
+        return Ok(bytes);
+    }
+    Err(ImportError::Problems {
+        path: path.to_path_buf(),
+        problems: vec![Problem::new(
+            "file",
+            format!("is longer than {} MiB, far more than a device's model", MAX_BYTES >> 20),
+            "save the weights alone, without optimizer and data",
+        )],
+    })
 }
 
 /// Reads a model from memory; `path` is used in messages and for the name.
@@ -49,6 +74,10 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Imported, ImportError>
 /// # Errors
 /// As [`read`].
 pub fn parse(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Imported, ImportError> {
+    understand(path, bytes, options).map_err(ImportError::in_short)
+}
+
+fn understand(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Imported, ImportError> {
     let graph = |assembled: Assembled| {
         let Assembled { vae, notes } = assembled;
         vae.validate().map_err(|source| ImportError::Graph { path: path.to_path_buf(), source })?;

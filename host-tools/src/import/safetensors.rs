@@ -60,8 +60,7 @@ pub fn read_safetensors(
     options: &ForeignOptions,
 ) -> Result<Vae, ImportError> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path)
-        .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })?;
+    let bytes = super::read::bytes_of(path)?;
     parse_safetensors(path, &bytes, options)
 }
 

@@ -77,7 +77,8 @@ pub(super) fn import(
     options: &ForeignOptions,
 ) -> Result<Assembled, ImportError> {
     let file_name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
-    let mut tensors = Tensors::read(list, &common_prefix(list), false);
+    let names: Vec<&str> = list.iter().map(|tensor| tensor.name.as_str()).collect();
+    let mut tensors = Tensors::read(list, &common_prefix(&names), false);
     let vae = assemble(&mut tensors, options, &file_name).map(|mut vae| {
         vae.provenance.sha256 = hex(&Sha256::digest(bytes));
         vae
@@ -288,12 +289,13 @@ fn strip_sigmoid(vae: &mut Vae) {
 /// Wrappers that PyTorch users put around a model (`module.` of
 /// `DataParallel`, `_orig_mod.` of `torch.compile`, a field of a trainer),
 /// where all tensors share them.
-fn common_prefix(list: &[NamedTensor<'_>]) -> String {
-    const WRAPPERS: [&str; 6] = ["module.", "model.", "_orig_mod.", "vae.", "net.", "state_dict."];
+pub(super) fn common_prefix(names: &[&str]) -> String {
+    const WRAPPERS: [&str; 7] =
+        ["module.", "model.", "_orig_mod.", "vae.", "net.", "network.", "state_dict."];
     let mut prefix = String::new();
     while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| {
         let longer = format!("{prefix}{wrapper}");
-        !list.is_empty() && list.iter().all(|tensor| tensor.name.starts_with(&longer))
+        !names.is_empty() && names.iter().all(|name| name.starts_with(&longer))
     }) {
         prefix.push_str(wrapper);
     }

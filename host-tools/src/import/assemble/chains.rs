@@ -228,6 +228,10 @@ const SKIPS: &str = "a device runs layers one behind the other: train without sk
 /// `None` where the layer can give any order.
 fn fixed_order(lowering: &Lowering<'_, '_>, view: &View) -> Option<Order> {
     let stage = lowering.stage(view.source)?;
+    if view.len() > stage.op.output().len() {
+        // Repeated: a transposed convolution to be.
+        return Some(lowering.canonical(&view.shape));
+    }
     let whole = view.len() == stage.op.output().len();
     (whole && !matches!(*stage.op, Op::FullyConnected { .. })).then(|| view.order.clone())
 }

@@ -105,7 +105,14 @@ impl Lowering<'_, '_> {
         let at = |i: usize| order.as_ref().map_or(i, |order| order[i] as usize);
         let mut elements = vec![None; shape.len()];
         for i in 0..affine.scale.len() {
-            elements[at(i)] = Some((affine.scale[i], affine.shift[i]));
+            let pair = (affine.scale[i], affine.shift[i]);
+            // An element that is repeated may not be scaled in two ways.
+            if *elements[at(i)].get_or_insert(pair) != pair {
+                return Err((
+                    "scales what is repeated differently from place to place".into(),
+                    "scale before upsampling".into(),
+                ));
+            }
         }
         let mut channels = vec![None; shape.channels];
         let alike = elements.iter().enumerate().all(|(i, pair)| {
@@ -152,6 +159,9 @@ impl Lowering<'_, '_> {
         places: Shape,
     ) -> Result<Source, Mismatch> {
         let at = |order: &Order, i: usize| order.as_ref().map_or(i, |order| order[i] as usize);
+        if let Some(source) = self.spread_out(x, wanted, places)? {
+            return Ok(source);
+        }
         let len = x.len();
         self.spend(2 * len)?;
         if x.source == Source::Root && self.root_order.is_none() && len == self.root_len {

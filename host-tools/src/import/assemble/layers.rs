@@ -1,11 +1,11 @@
-//! Nodes that become layers: fully connected, convolutions, pools, upsampling.
+//! Nodes that become layers: fully connected, convolutions, pools.
 
 use super::kernels::{absorb, reaches_beyond, spread};
 use super::lower::{Lowering, Mismatch};
 use super::stage::{Affine, Order, Source, View};
 use crate::graph::{Activation, Geometry, Op, Shape};
 use crate::import::network::{Kind, Pool, Value, geometry, places};
-use ndarray::{Array1, Array2, Array3, Array4, Axis, concatenate};
+use ndarray::{Array1, Array2, Array3, Axis, concatenate};
 
 impl Lowering<'_, '_> {
     /// A matrix over the last axis: fully connected, or behind further axes a
@@ -221,39 +221,6 @@ impl Lowering<'_, '_> {
             }
             _ => Ok(y),
         }
-    }
-
-    /// Repeats every place: a transposed convolution with a kernel of ones,
-    /// that a convolution behind it absorbs.
-    pub(super) fn upsample(
-        &mut self,
-        value: Value,
-        x: View,
-        factors: &[usize],
-    ) -> Result<View, Mismatch> {
-        let at = places(&x.shape, self.network.layout)?;
-        let axis = self.network.layout.channel_axis(factors.len());
-        let mut kernel = factors.to_vec();
-        if kernel.remove(axis) != 1 {
-            return Err(("repeats channels".into(), "upsample length and width only".into()));
-        }
-        kernel.resize(2, 1);
-        let factors = [kernel[0], kernel[1]];
-        let wanted = self.canonical(&x.shape);
-        let source = self.settle(value, &x, &wanted, at)?;
-        let channels = at.channels;
-        self.spend(channels.saturating_mul(channels).saturating_mul(factors[0] * factors[1]))?;
-        let mut weight = Array4::zeros((channels, factors[0], factors[1], channels));
-        for channel in 0..channels {
-            weight.slice_mut(ndarray::s![channel, .., .., channel]).fill(1.0);
-        }
-        let geometry = Geometry::transposed(at, channels, factors, factors, [(0, 0); 2]);
-        let op = Op::TransposedConvolution { weight, bias: Array1::zeros(channels), geometry };
-        let source = self.push(value, op, Activation::Identity, source);
-        if let Some(stage) = self.stages.last_mut() {
-            stage.upsample = Some(factors);
-        }
-        Ok(self.placed(value, source))
     }
 
     /// Fully connected layers beside each other as one.

@@ -129,6 +129,13 @@ impl<'a, 'n> Lowering<'a, 'n> {
         let function = match self.analysis.meanings.meaning(value) {
             Meaning::Alias(_) => return views.pop().map(|(_, view)| Ok(view)),
             Meaning::Function(function, _) => Some(*function),
+            Meaning::Scaled(function, _, by) => {
+                let (_, x) = views.pop()?;
+                return Some(
+                    self.activate(value, x, *function)
+                        .and_then(|y| self.with_constant(&Kind::Multiply, y, *by, false)),
+                );
+            }
             Meaning::Itself => None,
         };
         let mut views: Vec<View> = {
@@ -164,7 +171,8 @@ impl<'a, 'n> Lowering<'a, 'n> {
                 self.windowed(value, x)
             }
             Kind::Pool { .. } | Kind::GlobalPool { .. } => self.pool(value, x),
-            Kind::Upsample { factors } => self.upsample(value, x, factors),
+            Kind::Upsample { factors } => self.repeat(&x, factors),
+            Kind::Pad { padding } => self.pad(value, x, padding),
             Kind::Affine { axis, scale, shift } => {
                 let mut steps = vec![0; x.shape.len()];
                 steps[*axis] = 1;
@@ -188,7 +196,7 @@ impl<'a, 'n> Lowering<'a, 'n> {
         })
     }
 
-    fn select(
+    pub(super) fn select(
         &mut self,
         x: &View,
         shape: Vec<usize>,
@@ -345,9 +353,9 @@ fn refusal(kind: &Kind) -> Mismatch {
             "draws random numbers outside the sampling of the latent".into(),
             "export the model in evaluation mode",
         ),
-        Kind::Pad { .. } => (
-            "pads with zeros before something that is no convolution".into(),
-            "give the padding to a convolution, or pad the recordings",
+        Kind::Reduce { .. } => (
+            "sums or averages values, as losses do".into(),
+            "export a model that returns the reconstruction; pools reduce length and width",
         ),
         Kind::Input { .. } => {
             ("is a second input".into(), "concatenate the inputs, or export without conditions")

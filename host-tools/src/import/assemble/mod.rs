@@ -8,6 +8,7 @@
 //! | `chains` | splits encoder, heads and decoder |
 //! | `lower` | turns nodes into layers, one after the other |
 //! | `layers`, `kernels`, `fold` | the layers, their weights, what goes into them |
+//! | `repeats` | upsampling, zeros around windows |
 //! | `stage` | layers in the making, and views of what they store |
 //!
 //! Every step is exact but for rounding; what has no exact equivalent is
@@ -19,6 +20,7 @@ mod kernels;
 mod layers;
 mod lower;
 mod parts;
+mod repeats;
 mod rewrite;
 mod stage;
 

@@ -3,8 +3,10 @@
 
 use super::rewrite::{Meaning, Meanings};
 use crate::import::Problem;
-use crate::import::network::{Kind, Network, Value};
+use crate::import::network::{Kind, Network, Node, Value};
 
+/// Outputs looked at, at most: more is no model, but an attack.
+const MAX_OUTPUTS: usize = 32;
 /// Nodes between noise and sample, at most.
 const MAX_STEPS: usize = 16;
 
@@ -46,10 +48,15 @@ impl<'n> Analysis<'n> {
 
     /// Values that `target` depends on, `target` itself included.
     pub(super) fn ancestors(&self, targets: &[Value]) -> Vec<bool> {
+        self.ancestors_up_to(targets, &[])
+    }
+
+    /// [`Self::ancestors`], of `stops` none.
+    fn ancestors_up_to(&self, targets: &[Value], stops: &[Value]) -> Vec<bool> {
         let mut seen = vec![false; self.network.nodes().len()];
         let mut open: Vec<Value> = targets.to_vec();
         while let Some(value) = open.pop() {
-            if !std::mem::replace(&mut seen[value.index()], true) {
+            if !std::mem::replace(&mut seen[value.index()], true) && !stops.contains(&value) {
                 open.extend(self.meanings.inputs(value));
             }
         }
@@ -96,14 +103,27 @@ impl<'n> Analysis<'n> {
                 return None;
             }
         };
-        // The reconstruction is as long as the input, and the last of such outputs.
-        let behind = sampled.as_ref().map(|heads| self.descendants(heads.latent));
-        let reconstruction = all
+        // The reconstruction is as long as the input, and the last of such outputs, unless
+        // that compares another one with the input.
+        let latent = sampled.as_ref().map(|heads| heads.latent);
+        let behind = latent.map(|latent| self.descendants(latent));
+        let mut candidates: Vec<Value> = all
             .iter()
             .copied()
             .filter(|v| *v != input && self.len(*v) == features)
             .filter(|v| behind.as_ref().is_none_or(|behind| behind[v.index()]))
-            .max();
+            .collect();
+        candidates.sort_unstable();
+        let candidates = &candidates[candidates.len().saturating_sub(MAX_OUTPUTS)..];
+        let compares = |v: &Value| {
+            candidates.iter().any(|earlier| {
+                let stops: Vec<Value> = latent.into_iter().chain([*earlier]).collect();
+                earlier < v
+                    && self.ancestors(&[*v])[earlier.index()]
+                    && self.ancestors_up_to(&[*v], &stops)[input.index()]
+            })
+        };
+        let reconstruction = candidates.iter().copied().rfind(|v| !compares(v));
         let Some(reconstruction) = reconstruction else {
             let list: Vec<String> = outputs
                 .iter()
@@ -195,6 +215,10 @@ impl<'n> Analysis<'n> {
                         (None, Some(_)) => break,
                     }
                 }
+                // `torch.normal` adds a mean of zeros.
+                (Kind::Add, [a, b])
+                    if sigma.is_none()
+                        && self.meanings.number(if *a == term { *b } else { *a }) == Some(0.0) => {}
                 (Kind::Add, [a, b]) => {
                     let mu = if *a == term { *b } else { *a };
                     let logvar = match sigma {
@@ -286,8 +310,16 @@ impl<'n> Analysis<'n> {
         let logvar = outputs
             .iter()
             .copied()
-            .find(|v| !before[v.index()] && self.len(*v) == self.len(mu))
-            .filter(|v| *v != reconstruction);
+            .filter(|v| !before[v.index()] && self.len(*v) == self.len(mu))
+            .take(MAX_OUTPUTS)
+            .find(|v| {
+                // No loss: that is computed from the reconstruction, or sums what it is given.
+                let of = self.ancestors(&[*v]);
+                let sums = |(at, node): (Value, &Node)| {
+                    of[at.index()] && matches!(node.kind, Kind::Reduce { .. })
+                };
+                !of[reconstruction.index()] && !self.network.values().any(sums)
+            });
         let logvar = match logvar {
             Some(value) if matches!(self.meanings.kind(value), Kind::Exp) => {
                 self.refuse(

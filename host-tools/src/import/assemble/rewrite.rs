@@ -14,6 +14,8 @@ pub(super) enum Meaning {
     Itself,
     /// An elementwise function of a value, spelled out in several nodes.
     Function(Activation, Value),
+    /// The same, scaled by a constant that differs from channel to channel.
+    Scaled(Activation, Value, Value),
     /// Another value, unchanged.
     Alias(Value),
 }
@@ -59,6 +61,7 @@ impl<'n> Meanings<'n> {
     pub(super) fn inputs(&self, value: Value) -> Vec<Value> {
         match self.meaning(value) {
             Meaning::Alias(of) | Meaning::Function(_, of) => vec![*of],
+            Meaning::Scaled(_, of, by) => vec![*of, *by],
             Meaning::Itself => {
                 let node = self.network.node(value);
                 let past_padding = |input: &Value| match self.padding_before(value) {
@@ -127,13 +130,15 @@ impl<'n> Meanings<'n> {
 
     /// `x * sigmoid(x)`, and GELU as `0.5 * x * (1 + erf(x / sqrt 2))` in any order.
     fn product(&self, root: Value) -> Meaning {
-        let (mut factor, mut factors) = (1.0, Vec::new());
+        let (mut factor, mut factors, mut by) = (1.0, Vec::new(), None);
         let mut open = vec![root];
         while let Some(value) = open.pop() {
-            let (value, by) = self.scaled(value);
-            factor *= by;
+            let (value, number) = self.scaled(value);
+            factor *= number;
             match (self.number(value), self.kind(value)) {
                 (Some(number), _) => factor *= number,
+                // A normalization behind it may have been multiplied in.
+                (None, Kind::Constant(_)) if by.is_none() => by = Some(value),
                 (None, Kind::Multiply) if matches!(self.meaning(value), Meaning::Itself) => {
                     open.extend(self.inputs(value));
                 }
@@ -144,22 +149,26 @@ impl<'n> Meanings<'n> {
             }
         }
         let [a, b] = factors[..] else { return Meaning::Itself };
+        let found = |function: Activation, x: Value| match by {
+            Some(by) => Meaning::Scaled(function, x, by),
+            None => Meaning::Function(function, x),
+        };
         for (x, other) in [(a, b), (b, a)] {
             if factor == 1.0
                 && matches!(self.kind(other), Kind::Activation(Activation::Sigmoid))
                 && self.inputs(other) == [x]
             {
-                return Meaning::Function(Activation::Silu, x);
+                return found(Activation::Silu, x);
             }
             if (factor - 0.5).abs() < 1e-6
                 && let Some(erf) = self.plus_one(other)
                 && matches!(self.kind(erf), Kind::Erf)
                 && let [inner] = self.inputs(erf)[..]
-                && let (of, by) = self.scaled(inner)
+                && let (of, scale) = self.scaled(inner)
                 && of == x
-                && (by - FRAC_1_SQRT_2).abs() < 1e-4
+                && (scale - FRAC_1_SQRT_2).abs() < 1e-4
             {
-                return Meaning::Function(Activation::Gelu, x);
+                return found(Activation::Gelu, x);
             }
         }
         Meaning::Itself

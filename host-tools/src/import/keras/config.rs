@@ -109,6 +109,19 @@ impl<'j> Layer<'j> {
     }
 }
 
+impl Layer<'_> {
+    /// The slices of a `GetItem`'s first call: (start, stop) an axis, the batch first.
+    pub(super) fn slices(&self) -> Option<Vec<(Option<i64>, Option<i64>)>> {
+        let list = self.whole.pointer("/inbound_nodes/0/args/1")?.as_array()?;
+        let range = |json: &Json| {
+            let of = json.get("config").filter(|_| json["class_name"] == "__slice__")?;
+            let plain = of.get("step").is_none_or(|step| step.is_null() || *step == 1);
+            plain.then(|| (of["start"].as_i64(), of["stop"].as_i64()))
+        };
+        list.iter().map(range).collect()
+    }
+}
+
 /// Collects Keras 3's `{"class_name": "__keras_tensor__", …}`.
 fn histories(json: &Json, found: &mut Vec<Tensor>) {
     match json {

@@ -59,6 +59,16 @@ impl Reader {
                 let axes = axes.iter().map(|axis| axis.saturating_sub(1)).collect();
                 self.add(layer, Kind::Transpose { axes }, &[x])
             }
+            "RepeatVector" => {
+                let n = layer.lengths("n").filter(|n| n.len() == 1).unwrap_or_default();
+                let mut shape = self.shape(x)?;
+                shape.insert(0, 1);
+                let factors = n.into_iter().chain([1]).collect();
+                let row = self.add(layer, Kind::Reshape { shape }, &[x]);
+                self.add(layer, Kind::Upsample { factors }, &[row])
+            }
+            "GetItem" => self.item(layer, x)?,
+            "TimeDistributed" => self.time_distributed(layer, x, place)?,
             "Rescaling" => self.rescaling(layer, x)?,
             "Activation" => x,
             "ReLU" => {
@@ -103,6 +113,23 @@ impl Reader {
         let weight = kernel.reversed_axes().as_standard_layout().into_owned();
         let bias = arrays.next().map(|bias| bias.into_iter().collect());
         Ok(self.add(layer, Kind::FullyConnected { weight, bias }, &[x]))
+    }
+
+    /// What works on the last axis works on every frame as it is.
+    fn time_distributed(
+        &mut self,
+        layer: Layer<'_>,
+        x: Value,
+        place: &Place,
+    ) -> Result<Value, Refused> {
+        const ELEMENTWISE: [&str; 6] =
+            ["Dense", "Activation", "Dropout", "ReLU", "LeakyReLU", "ELU"];
+        match layer.config.get("layer").and_then(Layer::of) {
+            Some(inner) if ELEMENTWISE.contains(&inner.class) => {
+                self.layer(inner, &[x], &place.wrapped(inner.name))
+            }
+            _ => Err(unknown(layer.class)),
+        }
     }
 
     fn batch_norm(&mut self, layer: Layer<'_>, x: Value, place: &Place) -> Result<Value, Refused> {
@@ -249,15 +276,27 @@ impl Reader {
             "gelu" => Activation::Gelu,
             "silu" | "swish" => Activation::Silu,
             "softplus" => Activation::Softplus,
+            "selu" => return self.selu(layer, x),
             "exponential" => return Ok(self.add(layer, Kind::Exp, &[x])),
             other => {
                 return Err(Refused::new(
                     format!("the activation `{other}` is not read"),
-                    "use relu, leaky_relu, elu, sigmoid, tanh, gelu, silu or softplus",
+                    "use relu, leaky_relu, elu, selu, sigmoid, tanh, gelu, silu or softplus",
                 ));
             }
         };
         Ok(self.add(layer, Kind::Activation(activation), &[x]))
+    }
+}
+
+impl Reader {
+    /// `scale * elu(x)`, with the alpha of self-normalizing networks.
+    fn selu(&mut self, layer: Layer<'_>, x: Value) -> Result<Value, Refused> {
+        let elu = Kind::Activation(Activation::Elu { alpha: 1.673_263_2 });
+        let y = self.add(layer, elu, &[x]);
+        let scale = Kind::Constant(ArrayD::from_elem(IxDyn(&[1]), 1.050_701));
+        let scale = self.add(layer, scale, &[]);
+        Ok(self.add(layer, Kind::Multiply, &[y, scale]))
     }
 }
 
@@ -286,7 +325,7 @@ fn is_kerass_own(layer: Layer<'_>) -> bool {
 
 fn unknown(class: &str) -> Refused {
     let remedy = match class {
-        "LSTM" | "GRU" | "SimpleRNN" | "Bidirectional" | "RepeatVector" | "ConvLSTM1D" => {
+        "LSTM" | "GRU" | "SimpleRNN" | "Bidirectional" | "ConvLSTM1D" => {
             "recurrent layers are not read: use Dense or convolutions over a window"
         }
         "LayerNormalization" | "GroupNormalization" | "UnitNormalization" => {

@@ -11,6 +11,7 @@
 //! decoder is told by [`super::assemble`].
 
 mod config;
+mod halves;
 mod layers;
 mod model;
 mod store;

@@ -12,6 +12,8 @@ const MAX_DEPTH: usize = 8;
 
 /// Nodes of the network: a nested model may be called more than once.
 const MAX_NODES: usize = 4096;
+/// Outputs of a layer that is not read, at most.
+const MAX_OUTPUTS: usize = 8;
 
 /// Layers of one model.
 const MAX_LAYERS: usize = 1024;
@@ -185,12 +187,17 @@ impl Reader {
         if layer.is_model() {
             return self.model(layer, Some(inputs), Some(place));
         }
-        match self.layer(layer, inputs, place) {
-            Ok(value) => vec![value],
+        let values = match (layer.class, inputs) {
+            ("Split", [x]) => self.split(layer, *x),
+            _ => self.layer(layer, inputs, place).map(|value| vec![value]),
+        };
+        match values {
+            Ok(values) => values,
             // Of no shape, like what it reads.
             Err(Refused { behind: true, .. }) => vec![self.add(layer, Kind::Identity, inputs)],
             Err(Refused { reason, remedy, .. }) => {
-                vec![self.add(layer, Kind::unsupported(reason, remedy), inputs)]
+                // However many outputs it has: what reads them is behind a problem.
+                vec![self.add(layer, Kind::unsupported(reason, remedy), inputs); MAX_OUTPUTS]
             }
         }
     }

@@ -179,6 +179,18 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Of the layer `name` inside a wrapper that is here.
+    pub(super) fn wrapped(&self, name: &str) -> Self {
+        match self {
+            Self::Legacy { group, nested } => {
+                Self::Legacy { group: group.clone(), nested: nested.as_ref().map(|_| name.into()) }
+            }
+            Self::Mirrored { path } => Self::Mirrored { path: format!("{path}/layer") },
+        }
+    }
+}
+
 /// `Conv2DTranspose` to `conv2d_transpose`, `ReLU` to `re_lu`, as Keras does.
 fn snake_case(class: &str) -> String {
     let letters: Vec<char> = class.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();

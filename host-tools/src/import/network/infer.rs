@@ -28,6 +28,7 @@ pub(super) fn shape(
     match kind {
         Kind::Input { shape } | Kind::RandomNormal { shape } => Ok(shape.clone()),
         Kind::Constant(values) => Ok(values.shape().to_vec()),
+        Kind::Reduce { shape } => Ok(shape.clone()),
         Kind::FullyConnected { weight, bias } => {
             let (out, input) = weight.dim();
             if x.last() != Some(&input) {

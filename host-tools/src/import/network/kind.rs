@@ -94,6 +94,11 @@ pub(crate) enum Kind {
         /// Repeats, one an axis.
         factors: Vec<usize>,
     },
+    /// A sum or mean over some axes that no pool computes: part of a loss, of no layer.
+    Reduce {
+        /// What is left.
+        shape: Vec<usize>,
+    },
     /// Elements `start..end` of an axis.
     Slice {
         /// The axis.

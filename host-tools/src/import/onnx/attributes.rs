@@ -1,7 +1,7 @@
 //! Attributes of a node, with ONNX's defaults.
 
 use super::proto;
-use super::tensor::Tensor;
+use super::tensor::{MAX_ELEMENTS, Tensor};
 use std::path::Path;
 
 /// A node's attributes by name.
@@ -41,6 +41,7 @@ impl Attributes<'_> {
 
     pub(super) fn tensor(&self, name: &str, file: &Path) -> Option<Result<Tensor, String>> {
         let tensor = self.find(name)?.t.as_ref()?;
-        Some(Tensor::read(tensor, file))
+        let mut left = MAX_ELEMENTS;
+        Some(Tensor::read(tensor, file, &mut left))
     }
 }

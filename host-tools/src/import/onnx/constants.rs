@@ -21,8 +21,10 @@ impl Reader<'_> {
             "Cast" => Some(fold::cast(x, attributes.int("to", 1))),
             "Shape" => Some(Tensor::ints(x.shape.iter().map(|d| *d as i64).collect())),
             "Add" | "Sub" | "Mul" | "Div" | "Mod" | "Pow" | "Max" | "Min" | "Equal" | "Greater"
-            | "Less" => inputs.get(1).and_then(|y| fold::binary(op, x, y)),
-            "Neg" | "Exp" | "Log" | "Sqrt" | "Reciprocal" | "Floor" | "Ceil" | "Abs" => {
+            | "Less" | "GreaterOrEqual" | "LessOrEqual" | "And" | "Or" => {
+                inputs.get(1).and_then(|y| fold::binary(op, x, y))
+            }
+            "Neg" | "Exp" | "Log" | "Sqrt" | "Reciprocal" | "Floor" | "Ceil" | "Abs" | "Not" => {
                 fold::unary(op, x)
             }
             "Gather" => match (inputs.get(1), axis("axis", 0)) {
@@ -60,6 +62,22 @@ impl Reader<'_> {
                 }
                 fold::expand(&value, &shape)
             }
+            "Split" => return self.split_constant(now, x).map(Some),
+            "Tile" => inputs.get(1).and_then(|times| sizes(times)).and_then(|t| fold::tile(x, &t)),
+            "ReduceProd" | "ReduceSum" | "ReduceMax" | "ReduceMin" => {
+                self.spend(x.len())?;
+                let given = now.ints("axes", 1)?.filter(|axes| !axes.is_empty());
+                let all = || (0..x.shape.len() as i64).collect();
+                let axes = given.unwrap_or_else(all).into_iter();
+                let axes = axes.map(|a| fold::index(a, x.shape.len())).collect::<Option<Vec<_>>>();
+                let keep = attributes.int("keepdims", 1) != 0;
+                axes.and_then(|axes| fold::reduce(op, x, &axes, keep))
+            }
+            "Range" => match inputs {
+                [start, limit, step] => fold::range(start, limit, step),
+                _ => None,
+            },
+            "Dropout" => Some(x.clone()),
             "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => {
                 let same = |shape: &Vec<usize>| shape.iter().product::<usize>() == x.len();
                 self.reshaped(now, &x.shape)?
@@ -78,6 +96,19 @@ impl Reader<'_> {
         let result = result.ok_or_else(|| again("computes a constant that cannot be"))?;
         self.spend(result.len())?;
         Ok(Some(vec![Item::Constant(result)]))
+    }
+}
+
+impl Reader<'_> {
+    /// Parts of a constant, in the order of the outputs.
+    fn split_constant(&mut self, now: &Now<'_>, x: &Tensor) -> Result<Vec<Item>, Refusal> {
+        self.spend(x.len())?;
+        let (axis, parts) = self.parts(now, &x.shape)?;
+        let cut = |range: &Vec<usize>| {
+            let part = fold::slice(x, axis, range);
+            part.map(Item::Constant).ok_or_else(|| again("computes a constant that cannot be"))
+        };
+        parts.iter().map(cut).collect()
     }
 }
 

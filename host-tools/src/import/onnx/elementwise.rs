@@ -36,6 +36,7 @@ impl Reader<'_> {
             "Log" => Ok(Kind::Log),
             "Sqrt" => Ok(Kind::Sqrt),
             "Erf" => Ok(Kind::Erf),
+            "Erfc" => return Some(self.erfc(now)),
             "Identity" => Ok(Kind::Identity),
             "Dropout" => dropout(now),
             "Cast" => match attributes.int("to", 1) {
@@ -51,7 +52,9 @@ impl Reader<'_> {
             "Sum" if now.inputs.len() == 2 => return Some(self.arithmetic(now)),
             "Greater" => return Some(self.greater(now)),
             "Where" => return Some(self.guarded_softplus(now)),
-            "RandomNormal" | "RandomNormalLike" => return Some(self.noise(now)),
+            "RandomNormal" | "RandomNormalLike" | "StatelessRandomNormalV2" => {
+                return Some(self.noise(now));
+            }
             "Resize" | "Upsample" => return Some(self.resize(now)),
             _ => return None,
         };
@@ -78,6 +81,16 @@ impl Reader<'_> {
         let x = now.value(0)?;
         let factor = self.number(now, factor);
         Ok(self.one(now, Kind::Multiply, &[x, factor]))
+    }
+
+    /// `1 + erf(-x)`, in which GELU is written by TensorFlow.
+    fn erfc(&mut self, now: &Now<'_>) -> Result<Vec<Item>, Refusal> {
+        let x = now.value(0)?;
+        let minus = self.number(now, -1.0);
+        let x = self.push(now, Kind::Multiply, &[x, minus]);
+        let erf = self.push(now, Kind::Erf, &[x]);
+        let one = self.number(now, 1.0);
+        Ok(self.one(now, Kind::Add, &[erf, one]))
     }
 
     /// `gamma * elu(x)`.
@@ -179,7 +192,12 @@ impl Reader<'_> {
                 }
             }
         } else {
-            let shape = now.attributes.ints("shape").unwrap_or_default();
+            // Keras 3's own, which tf2onnx hands through, has its shape as an input.
+            let shape = match now.node.op_type.as_str() {
+                "RandomNormal" => now.attributes.ints("shape"),
+                _ => now.wanted(0, "shape")?.as_ints(),
+            };
+            let shape = shape.unwrap_or_default();
             let shape: Option<Vec<usize>> =
                 shape.iter().map(|d| usize::try_from(*d).ok()).collect();
             (shape.ok_or_else(|| again("its shape makes no sense"))?, vec![])

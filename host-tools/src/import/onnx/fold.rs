@@ -24,6 +24,10 @@ pub(super) fn binary(op: &str, a: &Tensor, b: &Tensor) -> Option<Tensor> {
                     "Equal" => i64::from(x == y),
                     "Greater" => i64::from(x > y),
                     "Less" => i64::from(x < y),
+                    "GreaterOrEqual" => i64::from(x >= y),
+                    "LessOrEqual" => i64::from(x <= y),
+                    "And" => i64::from(x != 0 && y != 0),
+                    "Or" => i64::from(x != 0 || y != 0),
                     _ => return None,
                 })
             };
@@ -56,6 +60,10 @@ pub(super) fn unary(op: &str, x: &Tensor) -> Option<Tensor> {
     let shape = x.shape.clone();
     if let ("Neg", Data::Int(values)) = (op, &x.data) {
         let data = Data::Int(values.iter().map(|v| v.wrapping_neg()).collect());
+        return Some(Tensor { shape, data });
+    }
+    if let ("Not", Data::Int(values)) = (op, &x.data) {
+        let data = Data::Int(values.iter().map(|v| i64::from(*v == 0)).collect());
         return Some(Tensor { shape, data });
     }
     let apply: fn(f32) -> f32 = match op {
@@ -125,7 +133,10 @@ pub(super) fn concat(all: &[Tensor], axis: usize) -> Option<Tensor> {
         if !alike {
             return None;
         }
-        shape[axis] += one.shape[axis];
+        shape[axis] = shape[axis].checked_add(one.shape[axis])?;
+    }
+    if shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d))? > MAX_ELEMENTS {
+        return None;
     }
     let (outer, inner) = around(&first.shape, axis);
     let whole = all.iter().all(|one| matches!(one.data, Data::Int(_)));
@@ -154,6 +165,59 @@ pub(super) fn transpose(x: &Tensor, axes: &[usize]) -> Option<Tensor> {
     let shape: Vec<usize> = axes.iter().map(|axis| x.shape[*axis]).collect();
     let steps: Vec<usize> = axes.iter().map(|axis| steps[*axis]).collect();
     x.select(shape.clone(), &walk(&shape, &steps))
+}
+
+/// The whole of it repeated along each axis.
+pub(super) fn tile(x: &Tensor, times: &[usize]) -> Option<Tensor> {
+    if times.len() != x.shape.len() {
+        return None;
+    }
+    times.iter().enumerate().try_fold(x.clone(), |x, (axis, times)| {
+        let len = x.shape[axis];
+        if x.len().checked_mul(*times)? > MAX_ELEMENTS {
+            return None;
+        }
+        let indices: Vec<usize> = (0..len * times).map(|i| i % len).collect();
+        slice(&x, axis, &indices)
+    })
+}
+
+/// Products, sums, extremes over axes.
+pub(super) fn reduce(op: &str, x: &Tensor, axes: &[usize], keep: bool) -> Option<Tensor> {
+    let mut result = x.clone();
+    for axis in axes {
+        let indices = 0..result.shape[*axis];
+        let mut parts = indices.map(|i| slice(&result, *axis, &[i]));
+        let first = parts.next()??;
+        let with = match op {
+            "ReduceProd" => "Mul",
+            "ReduceSum" => "Add",
+            "ReduceMax" => "Max",
+            _ => "Min",
+        };
+        result = parts.try_fold(first, |sum, part| binary(with, &sum, &part?))?;
+    }
+    if !keep {
+        let left = |(axis, len): (usize, &usize)| (!axes.contains(&axis)).then_some(*len);
+        result.shape = result.shape.iter().enumerate().filter_map(left).collect();
+    }
+    Some(result)
+}
+
+/// `start`, `start + step`, … up to `limit`; integers only.
+pub(super) fn range(start: &Tensor, limit: &Tensor, step: &Tensor) -> Option<Tensor> {
+    let number = |tensor: &Tensor| match tensor.as_ints()?[..] {
+        [number] => Some(number),
+        _ => None,
+    };
+    let (start, limit, step) = (number(start)?, number(limit)?, number(step)?);
+    let span = i128::from(limit) - i128::from(start);
+    if step == 0 {
+        return None;
+    }
+    let count = (span / i128::from(step) + i128::from(span % i128::from(step) != 0)).max(0);
+    let count = i64::try_from(count).ok().filter(|count| *count <= MAX_ELEMENTS as i64)?;
+    Some(Tensor::ints((0..count).map(|i| start + i * step).collect()))
 }
 
 /// Repeated up to a shape.

@@ -1,6 +1,5 @@
 //! Operators with weights, and pools.
 
-use super::fold;
 use super::reader::{Item, Now, Reader, Refusal, again, label};
 use super::tensor::Tensor;
 use crate::import::network::{Kind, Padding, Pool, Window};
@@ -23,7 +22,8 @@ impl Reader<'_> {
             "GlobalMaxPool" => now.value(0).map(|x| {
                 self.one(now, Kind::GlobalPool { pool: Pool::Max, keep_axes: true }, &[x])
             }),
-            "ReduceMean" | "ReduceMax" => self.reduce(now),
+            "ReduceMean" | "ReduceMax" | "ReduceSum" | "ReduceSumSquare" | "ReduceL1"
+            | "ReduceL2" | "ReduceProd" | "ReduceMin" | "ReduceLogSumExp" => self.reduce(now),
             _ => return None,
         })
     }
@@ -42,7 +42,12 @@ impl Reader<'_> {
         if alpha != 1.0 {
             weight *= alpha;
         }
-        let mut bias = if now.has(2) {
+        // An optimizer may have taken a sum of computed values for a bias.
+        let summed = match now.inputs.get(2) {
+            Some(Some(Item::Value(value))) if beta == 1.0 => Some(*value),
+            _ => None,
+        };
+        let mut bias = if now.has(2) && summed.is_none() {
             let bias = now.wanted(2, "bias")?;
             Some(match bias.floats()[..] {
                 [one] => Array1::from_elem(weight.nrows(), one),
@@ -55,7 +60,13 @@ impl Reader<'_> {
             *bias *= beta;
         }
         let kind = Kind::FullyConnected { weight: standard(weight), bias };
-        Ok(self.named(now, kind, x))
+        let items = self.named(now, kind, x);
+        match (summed, &items[..]) {
+            (Some(other), [Item::Value(product)]) => {
+                Ok(self.one(now, Kind::Add, &[*product, other]))
+            }
+            _ => Ok(items),
+        }
     }
 
     fn matmul(&mut self, now: &Now<'_>) -> Result<Vec<Item>, Refusal> {
@@ -72,7 +83,7 @@ impl Reader<'_> {
 
     /// Adds a layer named after its weights.
     fn named(&mut self, now: &Now<'_>, kind: Kind, x: crate::import::network::Value) -> Vec<Item> {
-        let name = layer_name(now);
+        let name = layer_name(now, &self.wrappers);
         vec![Item::Value(self.add(&name, &now.node.op_type, kind, &[x]))]
     }
 
@@ -160,53 +171,14 @@ impl Reader<'_> {
         let kind = Kind::Pool { pool, kernel, window: window(now, kernel)?, ceil };
         Ok(self.one(now, kind, &[x]))
     }
-
-    /// The mean or maximum over every axis but one: a global pool.
-    fn reduce(&mut self, now: &Now<'_>) -> Result<Vec<Item>, Refusal> {
-        let x = now.value(0)?;
-        let rank = self.full_shape(x)?.len();
-        let all = || (0..rank as i64).collect();
-        let axes: Option<Vec<usize>> = now
-            .ints("axes", 1)?
-            .unwrap_or_else(all)
-            .iter()
-            .map(|a| fold::index(*a, rank))
-            .collect();
-        let axes = axes.ok_or_else(|| again("has no such axis"))?;
-        let kept: Vec<usize> = (1..rank).filter(|axis| !axes.contains(axis)).collect();
-        let ([channel], false) = (&kept[..], axes.contains(&0)) else {
-            return Err((
-                format!("reduces axes {axes:?}"),
-                "reduce all axes of the window but the channels, as a global pool does".into(),
-            ));
-        };
-        let pool = match now.node.op_type.as_str() {
-            "ReduceMax" => Pool::Max,
-            _ => Pool::Average { include_padding: false },
-        };
-        let mut y = x;
-        if *channel != 1 {
-            let mut axes: Vec<usize> = (0..rank - 1).collect();
-            axes.remove(channel - 1);
-            axes.insert(0, channel - 1);
-            y = self.push(now, Kind::Transpose { axes }, &[y]);
-        }
-        y = self.push(now, Kind::GlobalPool { pool, keep_axes: false }, &[y]);
-        if now.attributes.int("keepdims", 1) != 0 {
-            let mut shape = vec![1; rank - 1];
-            shape[channel - 1] = self.full_shape(y)?[1];
-            y = self.push(now, Kind::Reshape { shape }, &[y]);
-        }
-        Ok(vec![Item::Value(y)])
-    }
 }
 
 /// The name under which a state dict would hold the layer.
-fn layer_name(now: &Now<'_>) -> String {
+fn layer_name(now: &Now<'_>, wrappers: &str) -> String {
     let inputs = &now.node.input;
     for (i, suffix) in [(1, ".weight"), (2, ".bias")] {
         if let Some(name) = inputs.get(i).and_then(|name| name.strip_suffix(suffix)) {
-            return name.to_string();
+            return name.strip_prefix(wrappers).unwrap_or(name).to_string();
         }
     }
     let name = label(now.node);

@@ -5,8 +5,9 @@
 //! | `proto` | the messages, and a guard before they are decoded |
 //! | `tensor`, `fold` | constants, and what the file computes from them |
 //! | `reader` | walks the nodes; what it cannot read becomes a problem |
+//! | `folded_batch` | frames that pass for windows |
 //! | `operators` | which are read, what to use instead of others |
-//! | `layers`, `elementwise`, `shapes`, `resize`, `constants` | one operator each |
+//! | `layers`, `elementwise`, `shapes`, `repeats`, `reductions`, `resize`, `constants` | one operator each |
 //!
 //! No operator is run here, and no weight permuted for the device: that is
 //! [`super::assemble`]'s.
@@ -15,10 +16,13 @@ mod attributes;
 mod constants;
 mod elementwise;
 mod fold;
+mod folded_batch;
 mod layers;
 mod operators;
 mod proto;
 mod reader;
+mod reductions;
+mod repeats;
 mod resize;
 mod shapes;
 mod tensor;

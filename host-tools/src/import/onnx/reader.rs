@@ -3,9 +3,10 @@
 use super::attributes::Attributes;
 use super::operators;
 use super::proto;
-use super::tensor::{Data, Tensor};
+use super::tensor::{Data, MAX_ELEMENTS, Tensor};
 use crate::import::Problem;
 use crate::import::network::{Kind, Layout, Network, Node, Value};
+use crate::import::state_dict::common_prefix;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -18,6 +19,8 @@ pub(super) enum Item {
     Constant(Tensor),
     /// Whether a value is greater than a number: half of a guarded softplus.
     Greater(Value, f32),
+    /// Computed from all windows of a batch together: a loss.
+    OverBatch,
     /// Behind a problem, or left out.
     Failed,
 }
@@ -39,6 +42,10 @@ pub(super) struct Reader<'p> {
     /// Size of the batch in the file's shapes.
     pub(super) batch: usize,
     pub(super) batch_is_open: bool,
+    /// What all names of weights begin with, e.g. `model.`
+    pub(super) wrappers: String,
+    /// Values whose frames are folded into the batch, and how many a window has.
+    pub(super) folded: HashMap<Value, usize>,
     items: HashMap<String, Item>,
     opset: i64,
     budget: usize,
@@ -72,12 +79,15 @@ pub(super) fn read(model: proto::Model, file: &Path) -> Result<Network, Vec<Prob
         file,
         batch: 1,
         batch_is_open: false,
+        wrappers: wrappers(graph.initializer.iter().map(|tensor| tensor.name.as_str())),
+        folded: HashMap::new(),
         items: HashMap::new(),
         opset,
         budget: FOLD_BUDGET,
     };
+    let mut left = MAX_ELEMENTS;
     for tensor in &graph.initializer {
-        let item = match Tensor::read(tensor, file) {
+        let item = match Tensor::read(tensor, file, &mut left) {
             Ok(tensor) => Item::Constant(tensor),
             Err(reason) => {
                 reader.network.problem(&tensor.name, reason, "export the model again");
@@ -101,6 +111,11 @@ pub(super) fn read(model: proto::Model, file: &Path) -> Result<Network, Vec<Prob
                 let value = *value;
                 reader.network.output(&output.name, value);
             }
+            Some(Item::OverBatch) if graph.output.len() == 1 => reader.network.problem(
+                &output.name,
+                "is computed from all windows of a batch together, as losses are",
+                "export a model that returns the reconstruction",
+            ),
             Some(_) => {}
             None => reader.network.problem(
                 &output.name,
@@ -195,6 +210,9 @@ impl Reader<'_> {
 
     /// One item an output.
     fn operator(&mut self, now: &Now<'_>) -> Result<Vec<Item>, Refusal> {
+        if now.inputs.iter().flatten().any(|item| matches!(item, Item::OverBatch)) {
+            return Ok(vec![Item::OverBatch; now.node.output.len().max(1)]);
+        }
         if !(now.node.domain.is_empty() || now.node.domain == "ai.onnx") {
             return Err((
                 format!("is an operator of the domain `{}`", now.node.domain),
@@ -213,6 +231,7 @@ impl Reader<'_> {
         {
             return Ok(items);
         }
+        self.may_read_frames(now)?;
         self.constant(now)
             .or_else(|| self.shape_operator(now))
             .or_else(|| self.layer(now))
@@ -241,7 +260,10 @@ impl Reader<'_> {
         } else {
             Err(again("its value is not read"))
         };
-        Some(tensor.map(|tensor| vec![Item::Constant(tensor)]))
+        Some(tensor.and_then(|tensor| {
+            self.spend(tensor.len())?;
+            Ok(vec![Item::Constant(tensor)])
+        }))
     }
 
     /// Counts what is computed while reading.
@@ -255,6 +277,9 @@ impl Reader<'_> {
     /// Shape of a value in the file, batch included.
     pub(super) fn full_shape(&self, value: Value) -> Result<Vec<usize>, Refusal> {
         let shape = self.network.shape(value).ok_or_else(|| again("stands behind a problem"))?;
+        if let (Some(frames), [_, rest @ ..]) = (self.frames(value), shape) {
+            return Ok(std::iter::once(self.batch * frames).chain(rest.iter().copied()).collect());
+        }
         Ok(std::iter::once(self.batch).chain(shape.iter().copied()).collect())
     }
 
@@ -266,7 +291,11 @@ impl Reader<'_> {
         kind: Kind,
         inputs: &[Value],
     ) -> Value {
-        self.network.add(Node::new(name, operator, kind), inputs)
+        let value = self.network.add(Node::new(name, operator, kind), inputs);
+        if let Some(frames) = inputs.iter().find_map(|input| self.frames(*input)) {
+            self.folded.insert(value, frames);
+        }
+        value
     }
 
     /// Adds a node named and called as the one being read.
@@ -329,6 +358,12 @@ impl Now<'_> {
         let tensor = self.wanted(i, name)?;
         tensor.as_ints().map(Some).ok_or_else(|| again(format!("its {name} are no integers")))
     }
+}
+
+/// The wrappers that all weights with PyTorch's names have in common.
+fn wrappers<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let is_weight = |name: &&str| name.ends_with(".weight") || name.ends_with(".bias");
+    common_prefix(&names.filter(is_weight).collect::<Vec<_>>())
 }
 
 /// A refusal whose remedy is another export.

@@ -1,6 +1,5 @@
 //! Operators that move the elements of a window: reshapes, transposes, slices.
 
-use super::constants::sizes;
 use super::fold;
 use super::reader::{Item, Now, Reader, Refusal, again};
 use super::tensor::{Data, Tensor};
@@ -23,6 +22,7 @@ impl Reader<'_> {
             "Gather" => self.gather(now),
             "Concat" => self.concat(now),
             "Expand" => self.expand(now),
+            "Tile" => self.tile(now),
             "Pad" => self.pad(now),
             _ => return None,
         })
@@ -116,6 +116,9 @@ impl Reader<'_> {
         let full = self.full_shape(x)?;
         let elements: usize = full[1..].iter().product();
         let shape = self.reshaped(now, &full)?.unwrap_or_default();
+        if let Some(items) = self.fold_frames(now, x, &full, &shape) {
+            return Ok(items);
+        }
         match shape.split_first() {
             Some((_, window)) if window.iter().product::<usize>() == elements => {
                 Ok(self.one(now, Kind::Reshape { shape: window.to_vec() }, &[x]))
@@ -216,27 +219,42 @@ impl Reader<'_> {
         Ok(self.push(now, kind, &[x]))
     }
 
-    fn split(&mut self, now: &Now<'_>) -> Result<Vec<Item>, Refusal> {
-        let x = now.value(0)?;
-        let full = self.full_shape(x)?;
+    /// Axis and indices of each part of a full shape.
+    pub(super) fn parts(
+        &self,
+        now: &Now<'_>,
+        full: &[usize],
+    ) -> Result<(usize, Vec<Vec<usize>>), Refusal> {
         let axis = fold::index(now.attributes.int("axis", 0), full.len())
             .ok_or_else(|| again("has no such axis"))?;
-        let parts = now.node.output.len().max(1);
+        let count = now.node.output.len().max(1);
         let lengths = match now.ints("split", 1)? {
             Some(lengths) => lengths,
             None => {
-                let each = full[axis].div_ceil(parts);
+                let each = full[axis].div_ceil(count);
                 let left = |i: usize| full[axis].saturating_sub(i * each).min(each) as i64;
-                (0..parts).map(left).collect()
+                (0..count).map(left).collect()
             }
         };
-        let (mut start, mut items) = (0usize, Vec::new());
-        for len in lengths.iter().take(parts) {
-            let len = usize::try_from(*len).ok().filter(|len| start + len <= full[axis]);
+        if full[axis] > 1 << 22 {
+            return Err(again("splits more than a model of its size needs"));
+        }
+        let (mut start, mut parts) = (0usize, Vec::new());
+        for len in lengths.iter().take(count) {
+            let len = usize::try_from(*len).ok().filter(|len| *len <= full[axis] - start);
             let len = len.ok_or_else(|| again("its parts are longer than the whole"))?;
-            let range: Vec<usize> = (start..start + len).collect();
-            items.push(Item::Value(self.cut(now, x, axis, &range)?));
+            parts.push((start..start + len).collect());
             start += len;
+        }
+        Ok((axis, parts))
+    }
+
+    fn split(&mut self, now: &Now<'_>) -> Result<Vec<Item>, Refusal> {
+        let x = now.value(0)?;
+        let (axis, parts) = self.parts(now, &self.full_shape(x)?)?;
+        let mut items = Vec::new();
+        for range in parts {
+            items.push(Item::Value(self.cut(now, x, axis, &range)?));
         }
         Ok(items)
     }
@@ -276,19 +294,6 @@ impl Reader<'_> {
             Some(axis) if axis > 0 => Ok(self.one(now, Kind::Concat { axis: axis - 1 }, &values)),
             _ => Err(("puts batches behind each other".into(), "keep the batch as it is".into())),
         }
-    }
-
-    fn expand(&mut self, now: &Now<'_>) -> Result<Vec<Item>, Refusal> {
-        let x = now.value(0)?;
-        let (full, wanted) = (self.full_shape(x)?, sizes(now.wanted(1, "shape")?));
-        let same = wanted.is_some_and(|wanted| {
-            wanted.len() <= full.len()
-                && wanted.iter().rev().zip(full.iter().rev()).all(|(w, d)| *w == 1 || w == d)
-        });
-        if same {
-            return Ok(self.one(now, Kind::Identity, &[x]));
-        }
-        Err(("repeats values".into(), "use upsampling or a transposed convolution".into()))
     }
 
     fn pad(&mut self, now: &Now<'_>) -> Result<Vec<Item>, Refusal> {

@@ -20,8 +20,8 @@ pub(super) enum Data {
     Int(Vec<i64>),
 }
 
-/// Elements of a constant, at most.
-pub(super) const MAX_ELEMENTS: usize = 1 << 25;
+/// Numbers of a file, at most.
+pub(super) const MAX_ELEMENTS: usize = 1 << 24;
 
 impl Tensor {
     pub(super) fn ints(values: Vec<i64>) -> Self {
@@ -79,16 +79,22 @@ impl Tensor {
     }
 
     /// Reads a tensor of the file; external numbers lie beside it.
-    pub(super) fn read(tensor: &proto::Tensor, file: &Path) -> Result<Self, String> {
+    /// `left` of all numbers of the file may be read.
+    pub(super) fn read(
+        tensor: &proto::Tensor,
+        file: &Path,
+        left: &mut usize,
+    ) -> Result<Self, String> {
         let shape: Option<Vec<usize>> =
             tensor.dims.iter().map(|dim| usize::try_from(*dim).ok()).collect();
         let len = shape
             .as_ref()
             .and_then(|shape| shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)))
-            .filter(|len| *len <= MAX_ELEMENTS);
+            .filter(|len| *len <= *left);
         let (Some(shape), Some(len)) = (shape, len) else {
             return Err(format!("shape {:?} makes no sense", tensor.dims));
         };
+        *left -= len;
         let external;
         let raw: &[u8] = if tensor.data_location == 1 {
             external = external_data(tensor, len, file)?;
@@ -113,12 +119,19 @@ impl Tensor {
             16 => Data::Float(numbers(raw, |b| bf16::from_le_bytes(b).into())),
             7 if !tensor.int64_data.is_empty() => Data::Int(tensor.int64_data.clone()),
             7 => Data::Int(numbers(raw, i64::from_le_bytes)),
-            2 | 3 | 6 | 9 if !tensor.int32_data.is_empty() => {
+            2..=6 | 9 if !tensor.int32_data.is_empty() => {
                 Data::Int(tensor.int32_data.iter().map(|v| i64::from(*v)).collect())
             }
             6 => Data::Int(numbers(raw, |b| i32::from_le_bytes(b).into())),
             2 | 9 => Data::Int(raw.iter().map(|b| i64::from(*b)).collect()),
             3 => Data::Int(numbers(raw, |b| i8::from_le_bytes(b).into())),
+            4 => Data::Int(numbers(raw, |b| u16::from_le_bytes(b).into())),
+            5 => Data::Int(numbers(raw, |b| i16::from_le_bytes(b).into())),
+            12 | 13 if !tensor.uint64_data.is_empty() => {
+                Data::Int(tensor.uint64_data.iter().map(|v| *v as i64).collect())
+            }
+            12 => Data::Int(numbers(raw, |b| u32::from_le_bytes(b).into())),
+            13 => Data::Int(numbers(raw, |b| u64::from_le_bytes(b) as i64)),
             other => return Err(format!("numbers of type {other} are not read")),
         };
         let tensor = Self { shape, data };
@@ -145,9 +158,9 @@ fn external_data(tensor: &proto::Tensor, len: usize, file: &Path) -> Result<Vec<
         return Err(format!("its numbers are in `{location}`, not beside the model"));
     };
     let width: usize = match tensor.data_type {
-        1 | 6 => 4,
-        7 | 11 => 8,
-        10 | 16 => 2,
+        1 | 6 | 12 => 4,
+        7 | 11 | 13 => 8,
+        4 | 5 | 10 | 16 => 2,
         _ => 1,
     };
     let offset: u64 = entry("offset").unwrap_or("0").parse().map_err(|_| "a bad offset")?;

@@ -11,6 +11,7 @@ mod heads;
 mod int8;
 mod layers;
 mod names;
+mod operator_names;
 mod path;
 mod schema;
 mod tables;

@@ -113,71 +113,19 @@ pub(super) mod code {
     pub(crate) const CAST: i32 = 53;
     pub(crate) const SLICE: i32 = 65;
     pub(crate) const TRANSPOSE_CONV: i32 = 67;
+    pub(crate) const TILE: i32 = 69;
     pub(crate) const EXPAND_DIMS: i32 = 70;
     pub(crate) const LOG: i32 = 73;
     pub(crate) const SQRT: i32 = 75;
-    pub(crate) const SHAPE: i32 = 77;
-    pub(crate) const PACK: i32 = 83;
     pub(crate) const REDUCE_MAX: i32 = 82;
     pub(crate) const RESIZE_NEAREST_NEIGHBOR: i32 = 97;
     pub(crate) const LEAKY_RELU: i32 = 98;
     pub(crate) const ELU: i32 = 111;
     pub(crate) const QUANTIZE: i32 = 114;
+    pub(crate) const BROADCAST_TO: i32 = 130;
     pub(crate) const RANDOM_STANDARD_NORMAL: i32 = 146;
     pub(crate) const GELU: i32 = 150;
     pub(crate) const RELU_0_TO_1: i32 = 152;
-
-    /// The schema's word for a number.
-    pub(crate) fn name(code: i32) -> String {
-        let name = match code {
-            ADD => "ADD",
-            AVERAGE_POOL_2D => "AVERAGE_POOL_2D",
-            CONCATENATION => "CONCATENATION",
-            CONV_2D => "CONV_2D",
-            DEPTHWISE_CONV_2D => "DEPTHWISE_CONV_2D",
-            DEQUANTIZE => "DEQUANTIZE",
-            FULLY_CONNECTED => "FULLY_CONNECTED",
-            LOGISTIC => "LOGISTIC",
-            MAX_POOL_2D => "MAX_POOL_2D",
-            MUL => "MUL",
-            RELU => "RELU",
-            RELU_N1_TO_1 => "RELU_N1_TO_1",
-            RELU6 => "RELU6",
-            RESHAPE => "RESHAPE",
-            TANH => "TANH",
-            PAD => "PAD",
-            TRANSPOSE => "TRANSPOSE",
-            MEAN => "MEAN",
-            SUB => "SUB",
-            DIV => "DIV",
-            SQUEEZE => "SQUEEZE",
-            STRIDED_SLICE => "STRIDED_SLICE",
-            EXP => "EXP",
-            SPLIT => "SPLIT",
-            CAST => "CAST",
-            SLICE => "SLICE",
-            TRANSPOSE_CONV => "TRANSPOSE_CONV",
-            EXPAND_DIMS => "EXPAND_DIMS",
-            LOG => "LOG",
-            SQRT => "SQRT",
-            SHAPE => "SHAPE",
-            PACK => "PACK",
-            REDUCE_MAX => "REDUCE_MAX",
-            RESIZE_NEAREST_NEIGHBOR => "RESIZE_NEAREST_NEIGHBOR",
-            LEAKY_RELU => "LEAKY_RELU",
-            ELU => "ELU",
-            QUANTIZE => "QUANTIZE",
-            RANDOM_STANDARD_NORMAL => "RANDOM_STANDARD_NORMAL",
-            GELU => "GELU",
-            RELU_0_TO_1 => "RELU_0_TO_1",
-            16 => "LSTM",
-            25 => "SOFTMAX",
-            44 => "UNIDIRECTIONAL_SEQUENCE_LSTM",
-            54 => "PRELU",
-            _ => return format!("operator {code} of the schema"),
-        };
-        name.to_string()
-    }
 }
 
 impl<'a> File<'a> {
@@ -309,7 +257,7 @@ impl Operator<'_> {
     pub(super) fn operator_name(&self) -> String {
         match (self.code, self.custom.as_str()) {
             (code::CUSTOM, custom) => format!("custom operator {custom}"),
-            (code, _) => code::name(code),
+            (code, _) => super::operator_names::name(code),
         }
     }
 

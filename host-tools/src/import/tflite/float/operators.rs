@@ -68,6 +68,19 @@ impl<'a, 'f> Reader<'a, 'f> {
             code::PAD => self.pad(step),
             code::MEAN => self.global(step, Pool::Average { include_padding: false }),
             code::REDUCE_MAX => self.global(step, Pool::Max),
+            code::TILE | code::BROADCAST_TO => {
+                let shapes = step.output.inner_shape().iter().zip(step.input.inner_shape());
+                let factor = |(&to, &from): (&usize, &usize)| match from {
+                    1 => Some(to),
+                    from => (from == to).then_some(1),
+                };
+                match shapes.map(factor).collect::<Option<Vec<_>>>() {
+                    Some(factors) if step.input.shape.len() == step.output.shape.len() => {
+                        Ok(Kind::Upsample { factors })
+                    }
+                    _ => refuse("it repeats a whole row of values", "repeat single values"),
+                }
+            }
             code::RESIZE_NEAREST_NEIGHBOR => {
                 let factor =
                     |(&to, &from): (&usize, &usize)| to.is_multiple_of(from).then(|| to / from);
@@ -186,6 +199,9 @@ fn remedy(operator: i32) -> &'static str {
         16 | 44 => "use convolutions over time instead of a recurrent layer",
         25 => "end the layer without softmax",
         54 => "use leaky_relu with a fixed slope",
+        117 => "use silu: on the device both are one table",
+        23 => "upsample with interpolation=\"nearest\", or use a transposed convolution",
+        58 | 66 | 101 | 108 | 158 => "use one of the usual activations",
         _ => "replace the layer by dense, convolution, pooling or a usual activation",
     }
 }
