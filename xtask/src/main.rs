@@ -11,6 +11,7 @@ mod elf;
 mod firmware;
 mod image_check;
 mod parity;
+mod postgresql;
 mod qemu;
 mod recordings;
 mod setup;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{cargo, firmware, firmware_cargo, run as ok};
-use crate::{bench, boards, image_check, parity, setup, tidy};
+use crate::{bench, boards, image_check, parity, postgresql, setup, tidy};
 
 /// Windows a model in the suite's parity run; `cargo xtask parity` runs them all.
 const PARITY_WINDOWS: u64 = 24;
@@ -85,11 +85,16 @@ fn host_target() -> Result<String> {
 }
 
 /// Every package but this one, then this one. In one go cargo would unite the
-/// features of their dependencies, and then build the training framework a
+/// features of their dependencies, and then build some of them a
 /// second time for the command line alone, which is built with `-p picovae`.
 fn cargo_test() -> Result<Count> {
     let workspace = ["test", "--workspace", "--exclude", "xtask", "--no-fail-fast"];
-    let (passed, failed) = count_tests(&mut cargo(workspace))?;
+    let server = postgresql::start();
+    let mut tests = cargo(workspace);
+    if let Some(server) = &server {
+        tests.env("PICOVAE_POSTGRESQL", &server.url);
+    }
+    let (passed, failed) = count_tests(&mut tests)?;
     let (p, f) = count_tests(&mut cargo(["test", "--package", "xtask"]))?;
     Ok((passed + p, failed + f))
 }
