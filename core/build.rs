@@ -37,6 +37,9 @@ fn main() {
         _ => "",
     };
     println!("cargo::rustc-env=PICOVAE_CPU={cpu}");
+    // Assembly cannot ask for a feature.
+    let forms = u8::from(env::var_os("CARGO_FEATURE_COMPRESSED_WEIGHTS").is_some());
+    println!("cargo::rustc-env=PICOVAE_FORMS=.set picovae_forms, {forms}");
 }
 
 /// Backends the target can run, best first.

@@ -90,6 +90,7 @@ pub(super) fn is_readable(input: &[i8]) -> bool {
 }
 
 global_asm!(
+    env!("PICOVAE_FORMS"),
     r#"
     .syntax unified
 
@@ -193,8 +194,10 @@ global_asm!(
     .endm
 
 "#,
+    ".if picovae_forms",
     include_str!("nibbles_armv6m.s"),
     include_str!("sparse_armv6m.s"),
+    ".endif",
     r#"
     @ Frame: 0 sums of earlier blocks, 16 start in the activations (less the steps
     @ left out), 20 end of the first block, 24 out, 28 out_end, 32 end routine,

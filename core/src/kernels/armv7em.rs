@@ -90,6 +90,7 @@ pub(super) fn is_readable(_: &[i8]) -> bool {
 
 global_asm!(
     env!("PICOVAE_CPU"),
+    env!("PICOVAE_FORMS"),
     r#"
     .syntax unified
 
@@ -238,6 +239,7 @@ picovae_end_\name:
     .endm
 
 "#,
+    ".if picovae_forms",
     include_str!("nibbles_armv7em.s"),
     r#"
     @ Frame as below, with nothing in excess at a group's start: each block adds its own.
@@ -304,6 +306,7 @@ picovae_layer_sparse:
     bge     36b
 37:
     ldr     pc, [sp, #56]
+    .endif
 
     @ Frame: 0 excess, 4 products, 8 activations, 12 their end, 16 entry of the loop,
     @ 20 saved registers, 56 end routine, 60 offset, 64 out_end, 68 out.

@@ -123,6 +123,7 @@ pub fn scratch_len(layer: &LayerView<'_>) -> usize {
     let window = |inputs: usize, packing| align_up(inputs).saturating_add(wide(inputs, packing));
     match &layer.operator {
         Operator::FullyConnected(matrix) => wide(matrix.inputs(), matrix.packing()),
+        _ if !cfg!(feature = "convolution") => 0,
         Operator::Convolution(_, matrix) => window(matrix.inputs(), matrix.packing()),
         Operator::TransposedConvolution(phases) => window(phases.max_inputs(), phases.packing()),
         _ => 0,

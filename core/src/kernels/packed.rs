@@ -128,6 +128,9 @@ pub(super) fn prepare<'p, T: Element>(
 /// Assembly, scratch bytes and the length of the table in front of the groups, for the other forms of the packing.
 #[inline(never)]
 fn form(matrix: &Matrix<'_>) -> Option<(Layer, usize, usize)> {
+    if !cfg!(feature = "compressed-weights") {
+        return None;
+    }
     let inputs = matrix.inputs();
     let layer: Layer = match matrix.packing() {
         NIBBLES => return Some((picovae_layer_nibbles, nibbles_scratch_bytes(inputs), 0)),

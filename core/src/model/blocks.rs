@@ -26,14 +26,14 @@ const fn sparse_block_len(packing: u8) -> usize {
     weights_len(packing, BLOCK) + 4
 }
 
-/// Whether a packing leaves pruned blocks out.
+/// Whether a packing leaves pruned blocks out; none does where this build reads none.
 pub const fn is_sparse(packing: u8) -> bool {
-    packing & SPARSE != 0
+    cfg!(feature = "compressed-weights") && packing & SPARSE != 0
 }
 
-/// Whether weights have 4 bits, in groups of rows.
+/// Whether weights have 4 bits, in groups of rows; none have where this build reads none.
 pub const fn is_four_bit(packing: u8) -> bool {
-    packing & FOUR_BIT != 0
+    cfg!(feature = "compressed-weights") && packing & FOUR_BIT != 0
 }
 
 /// The packing without its marks.

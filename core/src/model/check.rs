@@ -204,5 +204,8 @@ pub(crate) fn valid_scale(multiplier: i32, shift: i8) -> bool {
 
 fn check_name(record: &LayerRecord, payload: &[u8]) -> Result<(), ModelError> {
     let name = record.name.of(payload).ok_or(ModelError::Section)?;
+    if !cfg!(feature = "names") {
+        return Ok(());
+    }
     core::str::from_utf8(name).map(|_| ()).map_err(|_| ModelError::Description)
 }

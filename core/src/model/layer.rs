@@ -86,6 +86,7 @@ impl<'a> LayerView<'a> {
         let same_channels = in_channels == out_channels;
         let shape = match &layer.operator {
             Operator::FullyConnected(_) => [in_length, in_width, out_length, out_width] == [1; 4],
+            _ if !cfg!(feature = "convolution") => false,
             Operator::Convolution(geometry, matrix) => {
                 geometry.is_sound() && matrix.inputs() == geometry.taps() * geometry.in_channels()
             }
@@ -112,10 +113,10 @@ impl<'a> LayerView<'a> {
             Operator::FullyConnected(matrix)
             | Operator::Convolution(_, matrix)
             | Operator::DepthwiseConvolution(_, matrix) => visit(matrix),
-            Operator::TransposedConvolution(phases) => {
+            Operator::TransposedConvolution(phases) if cfg!(feature = "convolution") => {
                 phases.each(|_, matrix| visit(&matrix))?;
             }
-            Operator::MaxPool(_) | Operator::AveragePool(_) => {}
+            _ => {}
         }
         Some(())
     }
@@ -159,7 +160,8 @@ impl<'a> LayerView<'a> {
     pub fn input_len(&self) -> usize {
         match &self.operator {
             Operator::FullyConnected(matrix) => matrix.inputs(),
-            other => other.elements().0,
+            other if cfg!(feature = "convolution") => other.elements().0,
+            _ => 0,
         }
     }
 
@@ -168,7 +170,8 @@ impl<'a> LayerView<'a> {
     pub fn output_len(&self) -> usize {
         match &self.operator {
             Operator::FullyConnected(matrix) => matrix.outputs(),
-            other => other.elements().1,
+            other if cfg!(feature = "convolution") => other.elements().1,
+            _ => 0,
         }
     }
 

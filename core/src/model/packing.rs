@@ -58,7 +58,8 @@ pub const fn padded_inputs(packing: u8, inputs: usize) -> usize {
 
 /// Whether this build reads a packing.
 pub const fn is_known(packing: u8) -> bool {
-    let is_grouped = group_len(packing & !SPARSE, 0).is_some();
+    let is_plain = cfg!(feature = "compressed-weights") || packing & (SPARSE | FOUR_BIT) == 0;
+    let is_grouped = is_plain && group_len(packing & !SPARSE, 0).is_some();
     packing == ROW_MAJOR || reads(base(packing)) && (is_grouped || packing == NIBBLES)
 }
 

@@ -131,7 +131,7 @@ impl<'a> Read<'a> for &'a str {
         let len = reader.number(32) as usize;
         let text = reader.bytes.split_at_checked(len).and_then(|(text, rest)| {
             reader.bytes = rest;
-            core::str::from_utf8(text).ok()
+            if cfg!(feature = "names") { core::str::from_utf8(text).ok() } else { Some("") }
         });
         reader.sound &= text.is_some();
         text.unwrap_or("")
@@ -166,7 +166,7 @@ fields! {
     Calibration: windows min median p99 max;
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "names"))]
 mod tests {
     use super::*;
 

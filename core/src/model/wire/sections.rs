@@ -58,12 +58,18 @@ pub struct Sections {
 }
 
 impl Sections {
-    /// Reads the records; `None` where one is malformed, unknown or there twice.
+    /// Reads the records; `None` where one is malformed, unknown or there twice. What a build has no use for it does
+    /// not read; a spectrum it cannot run it reports as one that nothing fits.
     pub(crate) fn read(records: &[SectionRecord]) -> Option<Self> {
         let mut sections = Self::default();
         for SectionRecord { kind, words } in records {
             let twice = match *kind {
                 kind::DECIMATION => sections.decimation.replace(Decimation::read(words)?).is_some(),
+                kind::LATENT_GAUSSIAN | kind::SAMPLING if !cfg!(feature = "extra-scores") => continue,
+                kind::NORMAL_FEATURES if !cfg!(feature = "recalibration") => continue,
+                kind::SPECTRUM if !cfg!(feature = "spectrum") => {
+                    sections.spectrum.replace(Spectrum::NONE).is_some()
+                }
                 kind::SPECTRUM => sections.spectrum.replace(Spectrum::read(words)?).is_some(),
                 kind::LATENT_GAUSSIAN => {
                     sections.latent_gaussian.replace(LatentGaussian::read(words)?).is_some()
@@ -165,6 +171,18 @@ pub struct Spectrum {
 }
 
 impl Spectrum {
+    /// Stands for one that this build cannot run.
+    const NONE: Self = Self {
+        log2_len: 0,
+        stack: 0,
+        frame_hop: 0,
+        taper: Taper::None,
+        bands: 0,
+        edges: NONE,
+        triangles: None,
+        floor: 0,
+    };
+
     fn read(words: &[u32; WORDS]) -> Option<Self> {
         let [log2_len, stack, frame_hop, taper, bands, edges, triangles, floor] = fields(words)?;
         Some(Self {
