@@ -29,10 +29,14 @@ pub enum Command {
     Compress(Box<commands::compress::CompressArgs>),
     /// Run two models layer by layer and say where they part.
     Diff(commands::diff::DiffArgs),
+    /// Teach a small model what a large one knows.
+    Distill(commands::distill::DistillArgs),
     /// Judge a model on labelled recordings: ROC AUC, F1, false alarms, ELBO.
     Eval(commands::eval::EvalArgs),
     /// From recordings of normal operation to a detector, in one step.
     Fit(Box<commands::fit::FitArgs>),
+    /// Train a model further, in the device's integers if asked for.
+    Finetune(commands::finetune::FineTuneArgs),
     /// Decode draws from the prior into a picture.
     Generate(commands::generate::GenerateArgs),
     /// Bring a model of another tool: PyTorch, ONNX, Keras, TensorFlow Lite.

@@ -4,8 +4,10 @@ pub mod budget;
 pub mod compress;
 pub mod decision;
 pub mod diff;
+pub mod distill;
 pub mod eval;
 pub mod false_alarms;
+pub mod finetune;
 pub mod fit;
 mod fit_report;
 pub mod front_end;
@@ -22,6 +24,7 @@ mod search_report;
 pub mod simulate;
 pub mod synth;
 pub mod train;
+mod training_args;
 
 use crate::args::Command;
 use crate::printer::Printer;
@@ -32,8 +35,10 @@ pub fn run(command: Command, printer: &mut Printer) -> miette::Result<ExitCode> 
     match command {
         Command::Compress(args) => compress::run(*args, printer),
         Command::Diff(args) => diff::run(args, printer),
+        Command::Distill(args) => distill::run(args, printer),
         Command::Eval(args) => eval::run(args, printer),
         Command::Fit(args) => fit::run(*args, printer),
+        Command::Finetune(args) => finetune::run(args, printer),
         Command::Generate(args) => generate::run(args, printer),
         Command::Import(args) => import::run(args, printer),
         Command::Inspect(args) => inspect::run(args, printer),

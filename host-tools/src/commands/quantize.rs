@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use miette::IntoDiagnostic;
 use picovae::graph::{Likelihood, ScoreKind};
-use picovae::import::Int8Model;
-use picovae::quantize::{QuantizeError, QuantizeOptions, RangeMethod, WeightBits, lower, observe};
+use picovae::import::{Int8Model, read_settled};
+use picovae::quantize::{
+    QuantizeError, QuantizeOptions, RangeMethod, Settled, WeightBits, lower, observe,
+};
 use picovae::recording::WindowSet;
 use picovae::simulate::{Assembled, DetectorOptions, FalseAlarms, assemble, real_score, score_set};
 use picovae_core::fixed::Rounding;
@@ -45,18 +47,19 @@ pub struct QuantizeArgs {
     /// Blob to write.
     #[arg(short, long, value_name = "OUT.pvae")]
     out: PathBuf,
-    /// Range of activations: minmax, percentile(P), mse.
-    #[arg(long, default_value = "percentile(0.9999)")]
-    range: RangeMethod,
-    /// Bits of the weights: 8 or 4, then exceptions by layer, e.g. 4,encoder.0=8.
-    #[arg(long, value_name = "BITS", default_value = "8")]
-    weight_bits: WeightBits,
-    /// The features' range is what calibration saw, times this.
-    #[arg(long, value_name = "FACTOR", default_value_t = 3.0)]
-    input_headroom: f32,
-    /// Rounding of requantization.
-    #[arg(long, value_enum, default_value_t = RoundingArg::Double)]
-    rounding: RoundingArg,
+    /// Range of activations: minmax, percentile(P), mse [default: percentile(0.9999)].
+    #[arg(long)]
+    range: Option<RangeMethod>,
+    /// Bits of the weights: 8 or 4, then exceptions by layer, e.g. 4,encoder.0=8 [default: 8; of a
+    /// model from `finetune --qat`, what it was trained with].
+    #[arg(long, value_name = "BITS")]
+    weight_bits: Option<WeightBits>,
+    /// The features' range is what calibration saw, times this [default: 3].
+    #[arg(long, value_name = "FACTOR")]
+    input_headroom: Option<f32>,
+    /// Rounding of requantization [default: double].
+    #[arg(long, value_enum)]
+    rounding: Option<RoundingArg>,
     /// Core the weights are packed for.
     #[arg(long, value_name = "CORE", default_value = "portable", value_parser = TARGETS)]
     target: String,
@@ -122,8 +125,10 @@ struct QuantizeReport {
 
 /// Runs the verb.
 pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
-    if !(args.input_headroom >= 1.0 && args.input_headroom.is_finite()) {
-        return Err(QuantizeError::Headroom(args.input_headroom).into());
+    let default = QuantizeOptions::default();
+    let headroom = args.input_headroom.unwrap_or(default.input_headroom);
+    if !(headroom >= 1.0 && headroom.is_finite()) {
+        return Err(QuantizeError::Headroom(headroom).into());
     }
     let loaded = args.recordings.load(&args.calibrate)?;
     let mut vae = match open_source(&args.model, &args.foreign)?.0 {
@@ -140,19 +145,21 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
     }
     let set = window_set(&loaded, &vae.frontend, args.keep_label)?;
     let options = QuantizeOptions {
-        range: args.range,
-        input_headroom: args.input_headroom,
-        weight_bits: args.weight_bits.clone(),
+        range: args.range.unwrap_or(default.range),
+        input_headroom: headroom,
+        weight_bits: args.weight_bits.clone().unwrap_or_default(),
         rounding: match args.rounding {
-            RoundingArg::Double => Rounding::Double,
-            RoundingArg::Single => Rounding::Single,
+            Some(RoundingArg::Single) => Rounding::Single,
+            Some(RoundingArg::Double) | None => Rounding::Double,
         },
-        ..QuantizeOptions::default()
+        ..default
     };
     let indices = spread(set.len(), options.max_windows);
     let features = set.features(&vae.frontend, &indices);
-    let ranges = observe(&vae, features.view(), &options)?;
-    let quantized = lower(&vae, &ranges, &options)?;
+    let quantized = match args.settled()? {
+        Some(settled) => settled.lower(&vae)?,
+        None => lower(&vae, &observe(&vae, features.view(), &options)?, &options)?,
+    };
     let detector = DetectorOptions {
         target: args.target.clone(),
         false_alarms: wanted(&args, vae.frontend.hop, &loaded)?,
@@ -208,6 +215,24 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
         return Ok(ExitCode::from(1));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl QuantizeArgs {
+    /// What quantization-aware training settled on, unless other options are asked for.
+    fn settled(&self) -> miette::Result<Option<Settled>> {
+        let settled = read_settled(&self.model)?;
+        let asked = self.range.is_some()
+            || self.weight_bits.is_some()
+            || self.input_headroom.is_some()
+            || self.rounding.is_some();
+        if settled.is_some() && asked {
+            eprintln!(
+                "note: the ranges and weight bits of quantization-aware training are not used, for options ask for others"
+            );
+            return Ok(None);
+        }
+        Ok(settled)
+    }
 }
 
 /// A model in int8 already: its integers are kept, its threshold is new.

@@ -11,7 +11,7 @@ use picovae::train::{
     Architecture, Convolution, FitConfig, Image, Normalize, Sigma, TrainConfig, TrainReport, train,
 };
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `picovae train`. The defaults are the article's network for
@@ -167,11 +167,21 @@ pub fn run(args: TrainArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
         frontend: &vae.frontend,
         report: &report,
     };
+    let text = listing(&args.out, &report);
+    printer.report(&output, &format!("{}\n{text}", history(&report)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// At most this many epochs are listed.
+const LISTED_EPOCHS: usize = 12;
+
+/// What a training did, as text.
+pub(super) fn listing(out: &Path, report: &TrainReport) -> String {
     let held_out = report
         .validation_loss
         .map_or("none held out".into(), |loss| format!("{loss:.4} nats a window"));
-    let text = Listing::new()
-        .row("model", args.out.display())
+    Listing::new()
+        .row("model", out.display())
         .row("parameters", report.params)
         .row(
             "windows",
@@ -181,16 +191,11 @@ pub fn run(args: TrainArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
         .row("training loss", format!("{:.4} nats a window", report.train_loss))
         .row("held-out loss", held_out)
         .row("time", format!("{:.1} s, {:.2} ms a step", report.seconds, report.step_ms))
-        .to_string();
-    printer.report(&output, &format!("{}\n{text}", history(&report)))?;
-    Ok(ExitCode::SUCCESS)
+        .to_string()
 }
 
-/// At most this many epochs are listed.
-const LISTED_EPOCHS: usize = 12;
-
 /// Losses by epoch, evenly thinned.
-fn history(report: &TrainReport) -> Table {
+pub(super) fn history(report: &TrainReport) -> Table {
     let mut table = Table::new(["epoch", "nll", "kl", "loss", "held out"]);
     let every = report.history.len().div_ceil(LISTED_EPOCHS).max(1);
     for record in &report.history {

@@ -3,6 +3,7 @@
 //! | pass | what it does |
 //! |---|---|
 //! | [`prune`] | removes whole neurons and channels, the least important first, and fine-tunes |
+//! | [`distill`] | teaches a small model what a large one knows |
 //!
 //! Quantization is a pass of its own ([`quantize`](crate::quantize)).
 

@@ -14,6 +14,7 @@ use super::{ImportError, Problem};
 use crate::graph::{
     Activation, Frontend, Layer, Likelihood, LikelihoodKind, Provenance, ScoreKind, Vae,
 };
+use crate::quantize::Settled;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -21,6 +22,9 @@ use std::path::Path;
 
 /// Metadata key of own files.
 pub const METADATA_KEY: &str = "picovae";
+
+/// Metadata key of what quantization-aware training settled on ([`Settled::to_json`]).
+pub const SETTLED_KEY: &str = "picovae.quantization";
 
 /// Version of the metadata this version writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -135,10 +139,38 @@ pub fn is_own(bytes: &[u8]) -> bool {
 /// [`ImportError::Graph`] for a model that does not validate,
 /// [`ImportError::Io`] when the file cannot be written.
 pub fn write_safetensors(path: impl AsRef<Path>, vae: &Vae) -> Result<(), ImportError> {
+    write_trained(path, vae, None)
+}
+
+/// [`write_safetensors`] with what quantization-aware training settled on.
+///
+/// # Errors
+/// As [`write_safetensors`].
+pub fn write_trained(
+    path: impl AsRef<Path>,
+    vae: &Vae,
+    settled: Option<&Settled>,
+) -> Result<(), ImportError> {
     let path = path.as_ref();
-    let bytes = to_safetensors(path, vae)?;
+    let bytes = serialize(path, vae, settled)?;
     std::fs::write(path, bytes)
         .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })
+}
+
+/// What quantization-aware training settled on, where a file holds it; `None` for any other file.
+///
+/// # Errors
+/// [`ImportError::Io`]; [`ImportError::Metadata`] where it is there and makes no sense.
+pub fn read_settled(path: impl AsRef<Path>) -> Result<Option<Settled>, ImportError> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path)
+        .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })?;
+    let Ok((_, header)) = SafeTensors::read_metadata(&bytes) else { return Ok(None) };
+    let Some(json) = header.metadata().as_ref().and_then(|map| map.get(SETTLED_KEY)) else {
+        return Ok(None);
+    };
+    let bad = |reason| ImportError::Metadata { path: path.to_path_buf(), reason };
+    Settled::from_json(json).map(Some).map_err(bad)
 }
 
 /// The bytes [`write_safetensors`] writes; the same model gives the same bytes.
@@ -146,6 +178,10 @@ pub fn write_safetensors(path: impl AsRef<Path>, vae: &Vae) -> Result<(), Import
 /// # Errors
 /// [`ImportError::Graph`] for a model that does not validate.
 pub fn to_safetensors(path: &Path, vae: &Vae) -> Result<Vec<u8>, ImportError> {
+    serialize(path, vae, None)
+}
+
+fn serialize(path: &Path, vae: &Vae, settled: Option<&Settled>) -> Result<Vec<u8>, ImportError> {
     vae.validate().map_err(|source| ImportError::Graph { path: path.to_path_buf(), source })?;
     let mut parts: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for layer in vae.layers() {
@@ -186,7 +222,10 @@ pub fn to_safetensors(path: &Path, vae: &Vae) -> Result<Vec<u8>, ImportError> {
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| unwritable(e.to_string()))?;
-    let info = HashMap::from([(METADATA_KEY.to_string(), json)]);
+    let mut info = HashMap::from([(METADATA_KEY.to_string(), json)]);
+    if let Some(settled) = settled {
+        info.insert(SETTLED_KEY.to_string(), settled.to_json());
+    }
     safetensors::serialize(views, Some(info)).map_err(|e| unwritable(e.to_string()))
 }
 

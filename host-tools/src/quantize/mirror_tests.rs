@@ -85,8 +85,13 @@ fn compare(vae: &Vae, options: &QuantizeOptions, seed: u64) {
     let features = &windows / vae.frontend.scale[0];
     let ranges = observe(vae, features.view(), options).unwrap();
     let quantized = lower(vae, &ranges, options).unwrap();
-    let mirror = Mirror::new(vae, &quantized).unwrap();
-    let blob = write(&quantized, "portable", Calibrated::default()).unwrap();
+    mirror_is_the_core(vae, &quantized, &windows);
+}
+
+/// Every activation of every window (raw samples) by the mirror and by the core.
+pub(crate) fn mirror_is_the_core(vae: &Vae, quantized: &QuantizedVae, windows: &Array2<f32>) {
+    let mirror = Mirror::new(vae, quantized).unwrap();
+    let blob = write(quantized, "portable", Calibrated::default()).unwrap();
     let model = blob.model().unwrap();
     let mut arena = SimulatorArena::new(&model);
     let mut simulator = Simulator::new(&model, &mut arena).unwrap();

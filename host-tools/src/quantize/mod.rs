@@ -13,7 +13,7 @@ mod integers;
 mod lower;
 mod mirror;
 #[cfg(test)]
-mod mirror_tests;
+pub(crate) mod mirror_tests;
 mod observe;
 mod settled;
 mod weight_bits;

@@ -150,7 +150,8 @@ pub fn finetune(
             let step = config.step(report.steps, steps_per_epoch);
             let mut batch = sampler.batch(&features, indices);
             if let Some(lessons) = &mut lessons {
-                lessons.teach(&mut batch, indices);
+                let left = 1.0 - report.steps as f32 / (steps_per_epoch * config.epochs) as f32;
+                lessons.teach(&mut batch, indices, left);
             }
             let (gradient, batch_loss) = match &mut qat {
                 Some(qat) => {

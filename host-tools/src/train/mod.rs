@@ -73,6 +73,15 @@ pub fn hold_out(data: &WindowSet<'_>, fraction: f32, seed: u64) -> (Vec<usize>, 
     split::split(data, fraction, &mut stream(seed, Stream::Split))
 }
 
+/// A network of the given shape from random weights that sees what `teacher` sees.
+///
+/// # Errors
+/// [`TrainError`]: an empty layer, convolutions that do not fit their input.
+pub fn student(teacher: &Vae, shape: &Architecture, seed: u64) -> Result<Vae, TrainError> {
+    shape.validate()?;
+    random_vae(teacher.frontend.clone(), shape, &mut stream(seed, Stream::Init))
+}
+
 /// What each stream of random numbers is for. Separate streams: turning one
 /// option on does not change the draws of another.
 #[derive(Debug, Clone, Copy)]
@@ -92,5 +101,7 @@ pub(crate) fn stream(seed: u64, purpose: Stream) -> ChaCha8Rng {
     rng
 }
 
+#[cfg(test)]
+mod finetune_tests;
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,8 @@ use crate::graph::{Activation, Likelihood, Vae};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct TeacherConfig {
     /// Weight of `KL(teacher's posterior || student's)` (of half the squared distance of `mu`, of
-    /// plain autoencoders); with 0 the latents may differ in size.
+    /// plain autoencoders) at the start; it falls to 0 along a line, for a student that misses `mu` is
+    /// best off with a wide posterior, which costs its own ELBO. With 0 the latents may differ in size.
     pub posterior: f32,
     /// Share of the teacher's reconstruction in the target of a window, in [0, 1].
     pub reconstruction: f32,
@@ -114,8 +115,9 @@ impl<'t> Lessons<'t> {
         Ok(Self { teacher, config, posterior, rng })
     }
 
-    /// Adds the teacher's part to a batch of the windows `indices`.
-    pub(super) fn teach(&mut self, batch: &mut Batch, indices: &[usize]) {
+    /// Adds the teacher's part to a batch of the windows `indices`; `left` is the share of the
+    /// training to come.
+    pub(super) fn teach(&mut self, batch: &mut Batch, indices: &[usize], left: f32) {
         let share = self.config.reconstruction;
         if share > 0.0 {
             let of_teacher = match &self.posterior {
@@ -158,7 +160,7 @@ impl<'t> Lessons<'t> {
             append(&mut batch.target, target);
             append(&mut batch.noise, &normal((input.nrows(), latent), &mut self.rng));
         }
-        let weight = self.config.posterior;
+        let weight = self.config.posterior * left;
         batch.teacher = posterior.map(|(mu, logvar)| Distillation { mu, logvar, weight });
     }
 

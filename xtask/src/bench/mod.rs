@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the figures, each printed by a command that anyone can run.
 
+pub mod compress;
 pub mod host;
 pub mod kernels;
 pub mod mcu;
@@ -11,6 +12,8 @@ use clap::Subcommand;
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
+    /// Size, ELBO and AUC of chains of passes on handwritten digits, against what is required.
+    Compress(compress::Args),
     /// Windows a second on this machine, beside other engines.
     Host(host::Args),
     /// Instructions and modelled cycles of the kernels, on every core.
@@ -24,6 +27,7 @@ pub enum Bench {
 /// Runs one; `false` where a gate failed.
 pub fn run(bench: &Bench) -> Result<bool> {
     match bench {
+        Bench::Compress(args) => compress::run(args),
         Bench::Host(args) => host::run(args),
         Bench::Kernels(args) => kernels::run(args),
         Bench::Mcu(args) => mcu::run(args),
