@@ -1,7 +1,9 @@
-//! What the tests share: an independent reference of the arithmetic, random models, hostile files.
+//! What the tests share: an independent reference of the arithmetic, random models, hostile files, and
+//! baselines of detection.
 //!
 //! The tests themselves live in `tests/tests/`.
 
+pub mod baselines;
 pub mod cli;
 pub mod hostile;
 pub mod random_convolutions;

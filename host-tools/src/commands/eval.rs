@@ -14,7 +14,7 @@ use picovae::simulate::{MeanScores, frontend_of, real_score, score_all};
 use serde::Serialize;
 
 use super::model_file::{ForeignArgs, ModelFile, RecordingArgs, open};
-use super::progress;
+use super::{eval_scores, progress};
 use crate::args::{Loaded, file_name};
 use crate::printer::{Listing, Printer};
 
@@ -23,6 +23,7 @@ use crate::printer::{Listing, Printer};
 #[command(after_help = "Examples:
   picovae eval toycar.pvae --data test_clips.npy --labels test_labels.csv
   picovae eval fan.pvae --normal low.npy --anomalous low_with_coin.npy --rows 300..
+  picovae eval fan.safetensors --all-scores --validation normal.npy --normal low.npy --anomalous coin.npy
   picovae eval vae.safetensors --data t10k-images-idx3-ubyte.gz     # negative ELBO only
 
 Labels may be given a clip (judged by the mean score of its windows), a window or a frame.
@@ -30,7 +31,7 @@ MODEL is a float .safetensors or a .pvae; the figures of both are comparable.")]
 pub struct EvalArgs {
     /// The model: `.safetensors` or `.pvae`.
     #[arg(value_name = "MODEL")]
-    model: PathBuf,
+    pub(super) model: PathBuf,
     /// A recording; may be repeated.
     #[arg(long, value_name = "D", required_unless_present = "normal")]
     data: Vec<PathBuf>,
@@ -44,10 +45,16 @@ pub struct EvalArgs {
     recordings: RecordingArgs,
     /// The label of normal data; every other one is an anomaly.
     #[arg(long, value_name = "INT", default_value_t = 0, allow_negative_numbers = true)]
-    normal_label: i64,
+    pub(super) normal_label: i64,
+    /// Compare all scores of a float model, and pick one by faults put into --validation recordings.
+    #[arg(long, requires = "validation")]
+    all_scores: bool,
+    /// Normal recordings that --all-scores picks by; never those of the test.
+    #[arg(long, value_name = "NORMAL", requires = "all_scores")]
+    validation: Vec<PathBuf>,
     /// Seed of the posterior samples of the negative ELBO.
     #[arg(long, default_value_t = 0)]
-    seed: u32,
+    pub(super) seed: u32,
     #[command(flatten)]
     foreign: ForeignArgs,
 }
@@ -135,7 +142,7 @@ pub fn run(args: EvalArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
                 vae.score = score;
                 vae.validate()?;
             }
-            if vae.score == ScoreKind::Mahalanobis {
+            if vae.score == ScoreKind::Mahalanobis && !args.all_scores {
                 return Err(miette::miette!(
                     help = "quantize it with `--score mahalanobis` and judge the blob",
                     "a float model does not know how the latents of normal windows lie"
@@ -145,6 +152,17 @@ pub fn run(args: EvalArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
         }
         ModelFile::Blob(blob) => Judge::Blob(blob),
     };
+    if args.all_scores {
+        let Judge::Float(vae) = &judge else {
+            return Err(miette::miette!(
+                help = "give the float model it was made of",
+                "a blob has one score; --all-scores compares those of a float model"
+            ));
+        };
+        let validation = args.recordings.load(&args.validation)?;
+        let tests = [(data, None), (normal, Some(false)), (anomalous, Some(true))];
+        return eval_scores::run(&args, vae, validation, &tests, printer);
+    }
     let (kind, score, model_threshold) = match &judge {
         Judge::Float(vae) => ("float", vae.score.name(), None),
         Judge::Blob(blob) => {
@@ -248,14 +266,15 @@ pub fn run(args: EvalArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
 }
 
 /// What is known of a recording.
-enum Truth<'a> {
+pub(super) enum Truth<'a> {
     Unknown,
     All(bool),
     Labels(&'a picovae::recording::Labels),
 }
 
 impl Truth<'_> {
-    fn add(
+    /// Takes the scores of a recording's windows.
+    pub(super) fn add(
         &self,
         labelled: &mut Labelled,
         clips: &Clips<'_>,

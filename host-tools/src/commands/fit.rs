@@ -7,7 +7,7 @@ use clap::Args;
 use picovae::fit::{FitOptions, Fitted, Rate, fit};
 use picovae::graph::{Provenance, ScoreKind, TOOL};
 use picovae::import::write_safetensors;
-use picovae::recording::{Headerless, ReadOptions, Recording, Rows};
+use picovae::recording::{Headerless, Labels, ReadOptions, Recording, Rows};
 use picovae::simulate::real_score;
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use super::decision::DecisionArgs;
 use super::false_alarms::{TailReport, describe};
 use super::quantize::TARGETS;
 use super::{fit_report, progress};
-use crate::args::{command_line, file_name, sha256_of};
+use crate::args::{ArgsError, command_line, file_name, sha256_of};
 use crate::printer::{Listing, Printer, Table};
 
 /// Arguments of `picovae fit`.
@@ -65,6 +65,18 @@ pub struct FitArgs {
     /// Use these columns of CSV recordings, or this array of NPZ ones.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     columns: Vec<String>,
+    /// Labels of the recordings, one file each, a label a row: other rows than normal ones are left out.
+    #[arg(long, value_name = "FILE")]
+    labels: Vec<PathBuf>,
+    /// The label of normal rows.
+    #[arg(
+        long,
+        value_name = "INT",
+        default_value_t = 0,
+        requires = "labels",
+        allow_negative_numbers = true
+    )]
+    keep_label: i64,
     /// Values a frame [default: told from the recordings' shape].
     #[arg(long, value_name = "N")]
     channels: Option<usize>,
@@ -139,13 +151,23 @@ struct CandidateReport {
 pub fn run(args: FitArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     let read =
         ReadOptions { columns: args.columns.clone(), gaps: true, headerless: args.raw_input };
+    if !args.labels.is_empty() && args.labels.len() != args.normal.len() {
+        let (labels, data) = (args.labels.len(), args.normal.len());
+        return Err(ArgsError::LabelFiles { labels, data }.into());
+    }
     let mut recordings = Vec::with_capacity(args.normal.len());
-    for path in &args.normal {
-        let recording = Recording::read_with(path, &read)?;
-        recordings.push(match args.rows {
-            Some(rows) => recording.select_rows(rows)?,
-            None => recording,
-        });
+    for (at, path) in args.normal.iter().enumerate() {
+        let mut recording = Recording::read_with(path, &read)?;
+        let mut labels = args.labels.get(at).map(|path| Labels::read(path, None)).transpose()?;
+        if let Some(rows) = args.rows {
+            let all = recording.rows();
+            recording = recording.select_rows(rows)?;
+            labels = labels.map(|labels| labels.select_rows(rows, all)).transpose()?;
+        }
+        if let Some(labels) = labels {
+            leave_out(&mut recording, &labels, args.keep_label)?;
+        }
+        recordings.push(recording);
     }
     let stem = || args.out.file_stem().map_or("model".into(), |stem| stem.to_string_lossy().into());
     let options = FitOptions {
@@ -154,6 +176,7 @@ pub fn run(args: FitArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
         hop: args.hop,
         channels: args.channels,
         remove_mean: args.remove_mean,
+        renormalize: args.decision.renormalize,
         score: args.score,
         target: args.target.clone(),
         flash: args.flash,
@@ -273,6 +296,23 @@ fn report(args: &FitArgs, fitted: &Fitted) -> miette::Result<FitReport> {
         tail: fitted.assembled.tail.as_ref().map(TailReport::from),
         notes: fitted.notes.clone(),
     })
+}
+
+/// Takes rows with another label for missing.
+fn leave_out(recording: &mut Recording, labels: &Labels, keep: i64) -> miette::Result<()> {
+    let (rows, row_len) = (recording.rows(), recording.row_len());
+    if labels.values.len() != rows {
+        return Err(miette::miette!(
+            help = "give a label for each row (first axis) of the recording",
+            "{}: {} labels for {rows} rows",
+            labels.path.display(),
+            labels.values.len()
+        ));
+    }
+    for (row, _) in labels.values.iter().enumerate().filter(|(_, label)| **label != keep) {
+        recording.samples[row * row_len..][..row_len].fill(f32::NAN);
+    }
+    Ok(())
 }
 
 fn positive(text: &str) -> Result<f64, String> {

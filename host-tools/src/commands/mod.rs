@@ -6,6 +6,7 @@ pub mod decision;
 pub mod diff;
 pub mod distill;
 pub mod eval;
+mod eval_scores;
 pub mod false_alarms;
 pub mod finetune;
 pub mod fit;

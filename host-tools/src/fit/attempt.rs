@@ -4,7 +4,7 @@ use super::candidate::Candidate;
 use super::faults::{Damaged, Fault};
 use super::split::windows;
 use super::{FitError, Signal};
-use crate::graph::{Frontend, LatentGaussian, Likelihood, ScoreKind, Vae};
+use crate::graph::{Frontend, LatentGaussian, Likelihood, SAMPLES, ScoreKind, Vae};
 use crate::metrics;
 use crate::recording::{Recording, WindowSet};
 use crate::train::{
@@ -33,6 +33,9 @@ const OVERHEAD: f64 = 8e-6;
 /// Features beyond so many deviations stretch the scale: a channel that rarely moves would
 /// else have the whole grid to itself.
 const REACH: f32 = 8.0;
+
+/// Scale of a channel that is not to be heard.
+const SILENCE: f32 = 1e5;
 
 /// A trained candidate.
 #[derive(Debug)]
@@ -113,6 +116,10 @@ fn normalized(
         let level = signal.mean[channel].abs();
         fitted.scale[channel] = if level > 0.0 { 0.1 * level } else { 1.0 };
     }
+    if !fitted.remove_mean {
+        // Silent, whatever comes: the device rounds the gain to nothing.
+        signal.wandering.iter().for_each(|channel| fitted.scale[*channel] *= SILENCE);
+    }
     let indices: Vec<usize> = (0..set.len()).step_by(set.len().div_ceil(4_000).max(1)).collect();
     let groups = fitted.groups();
     let mut reach = vec![0f32; groups];
@@ -151,20 +158,25 @@ fn fine_lsb(lsb: &[f32], signal: &Signal) -> Vec<f32> {
     lsb.iter().enumerate().map(of).collect()
 }
 
-/// All compared scores of some features, `[score][window]`.
-fn scores(trained: &Trained, x: ArrayView2<'_, f32>) -> Vec<Vec<f64>> {
-    let vae = &trained.vae;
+/// Scores of some features, `[score][window]`.
+pub(super) fn scores(
+    vae: &Vae,
+    latents: Option<&LatentGaussian>,
+    kinds: &[ScoreKind],
+    x: ArrayView2<'_, f32>,
+) -> Vec<Vec<f64>> {
     let (mu, logvar) = vae.encode(x);
     let output = vae.decode(mu.view());
     let plain = vae.scores_of(x, &mu, logvar.as_ref(), &output);
-    let of = |kind: &ScoreKind| match (kind, &trained.latents) {
+    let of = |kind: &ScoreKind| match (kind, latents) {
         (ScoreKind::Mahalanobis, Some(normal)) => {
             let mu = mu.mapv(f64::from);
             mu.rows().into_iter().map(|mu| normal.squared_distance(mu)).collect()
         }
+        (ScoreKind::ReconstructionProbability, _) => vae.reconstruction_probability(x, SAMPLES, 0),
         _ => plain.iter().map(|scores| scores.get(*kind)).collect(),
     };
-    SCORES.iter().map(of).collect()
+    kinds.iter().map(of).collect()
 }
 
 /// The front-end as it cuts a damaged window: once.
@@ -179,29 +191,44 @@ pub(super) fn judge(
     damaged: &[Damaged],
     window: usize,
 ) -> Result<Vec<Separation>, FitError> {
-    let frontend = &trained.vae.frontend;
-    let normal = windows(validation, frontend, JUDGED)?;
+    let normal = windows(validation, &trained.vae.frontend, JUDGED)?;
+    let latents = trained.latents.as_ref();
+    let mut found = separations(&trained.vae, latents, &SCORES, &normal, damaged, window)?;
+    let plainest = found.first().map_or(0.0, |found| found.mean);
+    found.sort_by(|a, b| {
+        let of = |s: &Separation| if s.score == SCORES[0] { plainest + CLEARLY } else { s.mean };
+        of(b).total_cmp(&of(a))
+    });
+    Ok(found)
+}
+
+/// How each of these scores tells damaged windows from normal ones.
+pub(super) fn separations(
+    vae: &Vae,
+    latents: Option<&LatentGaussian>,
+    kinds: &[ScoreKind],
+    normal: &WindowSet<'_>,
+    damaged: &[Damaged],
+    window: usize,
+) -> Result<Vec<Separation>, FitError> {
+    let frontend = &vae.frontend;
     let all: Vec<usize> = (0..normal.len()).collect();
-    let quiet = scores(trained, normal.features(frontend, &all).view());
-    let mut found: Vec<Separation> = SCORES
+    let quiet = scores(vae, latents, kinds, normal.features(frontend, &all).view());
+    let mut found: Vec<Separation> = kinds
         .iter()
         .map(|score| Separation { score: *score, mean: 0.0, faults: Vec::new() })
         .collect();
     for set in damaged {
         let clips = set.windows.clips(&once(frontend, window))?;
         let x = clips.features(frontend, 0..clips.window_count());
-        for ((loud, quiet), found) in scores(trained, x.view()).iter().zip(&quiet).zip(&mut found) {
+        let loud = scores(vae, latents, kinds, x.view());
+        for ((loud, quiet), found) in loud.iter().zip(&quiet).zip(&mut found) {
             found.faults.push((set.fault, separation(quiet, loud)));
         }
     }
     for found in &mut found {
         found.mean = mean(&found.faults);
     }
-    let plainest = found.first().map_or(0.0, |found| found.mean);
-    found.sort_by(|a, b| {
-        let of = |s: &Separation| if s.score == SCORES[0] { plainest + CLEARLY } else { s.mean };
-        of(b).total_cmp(&of(a))
-    });
     Ok(found)
 }
 

@@ -7,8 +7,9 @@ use crate::recording::{Recording, RecordingError};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Clip {
     pub(super) samples: Vec<f32>,
-    /// Frames before it in its file: clips of one file are in order of time.
     pub(super) frames: usize,
+    /// The recording it comes from; its clips are in order of time.
+    pub(super) source: usize,
 }
 
 /// All clips, and what they have in common.
@@ -19,6 +20,8 @@ pub(super) struct Clips {
     /// Frames of every clip, where the recordings are many clips of one length.
     pub(super) rows: Option<usize>,
     pub(super) notes: Vec<String>,
+    /// Names of the columns, where the first recording has them.
+    columns: Vec<String>,
 }
 
 /// Most columns that an array of two axes is taken to have as channels; wider rows are
@@ -38,9 +41,11 @@ impl Clips {
         channels: Option<usize>,
         window: Option<usize>,
     ) -> Result<Self, FitError> {
-        let mut all = Self { clips: Vec::new(), channels: 0, rows: None, notes: Vec::new() };
+        let columns = recordings.first().map_or_else(Vec::new, |r| r.columns.clone());
+        let mut all =
+            Self { clips: Vec::new(), channels: 0, rows: None, notes: Vec::new(), columns };
         let mut lengths = Vec::new();
-        for recording in recordings {
+        for (source, recording) in recordings.into_iter().enumerate() {
             let (count, frames, found) = shape_of(&recording, channels, window)?;
             if all.channels == 0 {
                 all.channels = found;
@@ -54,7 +59,7 @@ impl Clips {
             for samples in recording.samples.chunks_exact((frames * found).max(1)) {
                 let mut samples = samples.to_vec();
                 bridged += bridge(&mut samples, found);
-                let whole = whole_stretches(&samples, found);
+                let whole = whole_stretches(&samples, found, source);
                 cut += whole.len().saturating_sub(1);
                 // A clip with a hole is no longer as long as the others.
                 if count >= MANY && whole.len() != 1 {
@@ -78,6 +83,43 @@ impl Clips {
             all.rows = Some(*frames);
         }
         Ok(all)
+    }
+
+    /// Moves and scales every recording so that its channels have the mean and deviation that they have
+    /// over all recordings: what a device does that learns its normalization anew at each start.
+    pub(super) fn renormalize(&mut self) {
+        let sources = self.clips.iter().map(|clip| clip.source + 1).max().unwrap_or(0);
+        let mut moments = vec![vec![[0.0f64; 3]; self.channels]; sources];
+        for clip in &self.clips {
+            for (at, x) in clip.samples.iter().enumerate() {
+                let [count, sum, squares] = &mut moments[clip.source][at % self.channels];
+                let x = f64::from(*x);
+                (*count, *sum, *squares) = (*count + 1.0, *sum + x, *squares + x * x);
+            }
+        }
+        let normal = |[count, sum, squares]: [f64; 3]| {
+            let mean = sum / count.max(1.0);
+            (mean, (squares / count.max(1.0) - mean * mean).max(0.0).sqrt())
+        };
+        for channel in 0..self.channels {
+            let each: Vec<(f64, f64)> =
+                moments.iter().map(|source| normal(source[channel])).collect();
+            let share = 1.0 / each.len().max(1) as f64;
+            let level = each.iter().map(|(mean, _)| mean * share).sum::<f64>();
+            let spread = (each.iter().map(|(_, d)| d * d * share).sum::<f64>()).sqrt();
+            for clip in &mut self.clips {
+                let (mean, deviation) = each[clip.source];
+                let gain = if deviation > 0.0 { spread / deviation } else { 1.0 };
+                for x in clip.samples.iter_mut().skip(channel).step_by(self.channels) {
+                    *x = (level + gain * (f64::from(*x) - mean)) as f32;
+                }
+            }
+        }
+    }
+
+    /// What to call a channel.
+    pub(super) fn name(&self, channel: usize) -> String {
+        self.columns.get(channel).cloned().unwrap_or_else(|| format!("channel {channel}"))
     }
 
     /// Frames in all.
@@ -135,11 +177,18 @@ fn shape_of(
 
 fn refuse_missing(recording: &Recording, channels: usize) -> Result<(), FitError> {
     let mut missing = vec![0usize; channels];
-    for (at, x) in recording.samples.iter().enumerate() {
-        missing[at % channels.max(1)] += usize::from(x.is_nan());
+    let mut frames = 0.0;
+    for frame in recording.samples.chunks_exact(channels.max(1)) {
+        // Where nothing is there at all, no channel is worse than the others.
+        if frame.iter().all(|x| x.is_nan()) && channels > 1 {
+            continue;
+        }
+        frames += 1.0;
+        missing.iter_mut().zip(frame).for_each(|(n, x)| *n += usize::from(x.is_nan()));
     }
-    let frames = (recording.samples.len() / channels.max(1)).max(1) as f64;
-    match missing.iter().position(|count| *count as f64 > MISSING * frames) {
+    // A channel alone may be missing for long: then the recording is short.
+    let most = if channels == 1 { 0.99 } else { MISSING };
+    match missing.iter().position(|count| *count as f64 > most * frames) {
         None => Ok(()),
         Some(channel) => Err(FitError::Missing {
             path: recording.path.clone(),
@@ -177,7 +226,7 @@ fn bridge(samples: &mut [f32], channels: usize) -> usize {
 }
 
 /// The stretches between frames with a hole.
-fn whole_stretches(samples: &[f32], channels: usize) -> Vec<Clip> {
+fn whole_stretches(samples: &[f32], channels: usize, source: usize) -> Vec<Clip> {
     let mut clips: Vec<Clip> = Vec::new();
     let mut open = false;
     for frame in samples.chunks_exact(channels.max(1)) {
@@ -190,7 +239,7 @@ fn whole_stretches(samples: &[f32], channels: usize) -> Vec<Clip> {
                 clip.samples.extend_from_slice(frame);
                 clip.frames += 1;
             }
-            _ => clips.push(Clip { samples: frame.to_vec(), frames: 1 }),
+            _ => clips.push(Clip { samples: frame.to_vec(), frames: 1, source }),
         }
         open = true;
     }
@@ -219,7 +268,8 @@ mod tests {
         assert_eq!(lengths, [5, 5]);
         assert_eq!(clips.clips[0].samples, [0.0, 1.0, 2.0, 3.0, 4.0]);
         assert!(clips.notes[0].contains("2 missing samples"), "{:?}", clips.notes);
-        let error = Clips::new(vec![recording(&[3, 1], vec![nan, nan, 1.0])], None, None);
+        let error =
+            Clips::new(vec![recording(&[3, 2], vec![nan, 1.0, nan, 1.0, 1.0, 1.0])], None, None);
         assert!(matches!(error, Err(FitError::Missing { .. })));
     }
 
@@ -238,5 +288,17 @@ mod tests {
         assert_eq!(of(&[900], None, None), (1, 900, 1));
         let first = Clips::new(vec![recording(&[20, 3, 200], vec![0.5; 12_000])], None, None);
         assert!(matches!(first, Err(FitError::Recording(RecordingError::ChannelsFirst { .. }))));
+    }
+
+    #[test]
+    fn recordings_are_brought_to_one_level() {
+        let of = |level: f32, swing: f32| {
+            recording(&[400, 1], (0..400).map(|i| level + swing * (i as f32).sin()).collect())
+        };
+        let mut clips = Clips::new(vec![of(10.0, 1.0), of(-20.0, 3.0)], None, None).unwrap();
+        clips.renormalize();
+        let [a, b] = &clips.clips[..] else { panic!() };
+        assert!(a.samples.iter().zip(&b.samples).all(|(a, b)| (a - b).abs() < 0.1));
+        assert!((a.samples.iter().sum::<f32>() / 400.0 + 5.0).abs() < 0.1);
     }
 }

@@ -96,8 +96,7 @@ pub(super) fn damage(
     seed: u64,
 ) -> Result<Vec<Damaged>, FitError> {
     let channels = signal.channels;
-    let moving: Vec<usize> =
-        (0..channels).filter(|channel| !signal.constant.contains(channel)).collect();
+    let moving: Vec<usize> = (0..channels).filter(|channel| signal.measures(*channel)).collect();
     let Some(len) = normal.first().map(|window| window.len() / channels) else {
         return Ok(Vec::new());
     };
@@ -236,6 +235,7 @@ mod tests {
             swings: false,
             period: Some(9),
             constant: vec![2],
+            wandering: vec![],
             deviation: vec![0.7, 0.7, 0.0],
             mean: vec![0.0, 0.0, 5.0],
         };

@@ -11,6 +11,7 @@
 mod attempt;
 mod candidate;
 mod clips;
+mod compare;
 mod error;
 mod faults;
 mod finish;
@@ -19,6 +20,7 @@ mod split;
 
 pub use attempt::Separation;
 pub use candidate::Candidate;
+pub use compare::{compare_scores, scores_of_kinds};
 pub use error::FitError;
 pub use faults::Fault;
 pub use finish::{Fitted, Rate};
@@ -44,6 +46,9 @@ pub struct FitOptions {
     pub channels: Option<usize>,
     /// Whether a window's mean is subtracted.
     pub remove_mean: Option<bool>,
+    /// Whether the device will learn its normalization anew at each start: then every recording is
+    /// normalized by itself.
+    pub renormalize: bool,
     /// The score.
     pub score: Option<ScoreKind>,
     /// Core the weights are packed for.
@@ -89,8 +94,11 @@ pub fn fit(
 ) -> Result<Fitted, FitError> {
     let known = recordings.iter().find_map(|recording| recording.sample_rate);
     let rate = options.frames_per_second.or(known);
-    let clips = Clips::new(recordings, options.channels, options.window)?;
-    let signal = Signal::of(&clips, rate);
+    let mut clips = Clips::new(recordings, options.channels, options.window)?;
+    if options.renormalize {
+        clips.renormalize();
+    }
+    let mut signal = Signal::of(&clips, rate);
     if signal.constant.len() == signal.channels {
         return Err(FitError::Constant);
     }
@@ -98,6 +106,17 @@ pub fn fit(
     if !signal.constant.is_empty() {
         let count = signal.constant.len();
         notes.push(format!("{count} of {} channels never move", signal.channels));
+    }
+    if options.remove_mean == Some(true) {
+        signal.wandering.clear();
+    }
+    if !signal.wandering.is_empty() {
+        let names: Vec<String> = signal.wandering.iter().map(|c| clips.name(*c)).collect();
+        notes.push(format!(
+            "the level of {} goes on moving away within the normal recordings: not listened to \
+             (--remove-mean true listens to what is left without levels)",
+            names.join(", ")
+        ));
     }
     let frames = clips.frames();
     let window = options.window.unwrap_or_else(|| match clips.rows {

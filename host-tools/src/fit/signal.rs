@@ -15,6 +15,8 @@ pub struct Signal {
     pub period: Option<usize>,
     /// Channels that never move.
     pub constant: Vec<usize>,
+    /// Channels whose level goes on moving away, so that nothing can be calibrated by it.
+    pub wandering: Vec<usize>,
     /// Standard deviation of each channel.
     pub deviation: Vec<f32>,
     /// Mean of each channel.
@@ -29,6 +31,10 @@ const STRETCH: usize = 64;
 const LEVEL: f64 = 0.3;
 /// Frames a second from which a signal is taken to be a vibration or a sound.
 const FAST_HZ: f64 = 20.0;
+/// A level that ends so many deviations of its first part away from there wanders.
+const WANDERS: f64 = 1.2;
+/// Different values from which a channel measures instead of telling states apart.
+const CONTINUOUS: usize = 16;
 /// Least autocorrelation of a period, and the longest one looked for.
 const PERIODIC: f64 = 0.3;
 const LONGEST: usize = 512;
@@ -53,12 +59,14 @@ impl Signal {
             swings: false,
             period: None,
             constant: Vec::new(),
+            wandering: Vec::new(),
             deviation: Vec::new(),
             mean: Vec::new(),
         };
         let mut integer = true;
         let mut levels = Vec::new();
         let mut best = PERIODIC;
+        let (mut shifts, mut continuous) = (Vec::new(), 0);
         for channel in 0..channels {
             let of = |clip: &[f32]| -> Vec<f64> {
                 clip.iter().skip(channel).step_by(channels).map(|x| f64::from(*x)).collect()
@@ -80,6 +88,15 @@ impl Signal {
             let series: Vec<Vec<f64>> = sampled.iter().map(|clip| of(clip)).collect();
             integer &= series.iter().flatten().all(|x| x.fract() == 0.0 && x.abs() <= 32_768.0);
             levels.extend(level_over_swing(&series));
+            if is_continuous(&series) {
+                continuous += 1;
+                let whole: Vec<Vec<f64>> = match clips.rows {
+                    // Many clips are one stretch of time.
+                    Some(_) => vec![clips.clips.iter().flat_map(|c| of(&c.samples)).collect()],
+                    None => clips.clips.iter().map(|clip| of(&clip.samples)).collect(),
+                };
+                shifts.extend(shift(&whole).map(|shift| (channel, shift)));
+            }
             if let Some((period, strength)) = period(&series)
                 && strength > best
             {
@@ -91,7 +108,18 @@ impl Signal {
         // Whole numbers at an unknown rate are a converter's counts.
         let fast = frames_per_second.map_or(integer, |rate| rate >= FAST_HZ);
         signal.swings = steady && fast;
+        if !signal.swings {
+            shifts.retain(|(_, shift)| *shift > WANDERS);
+            shifts.sort_by(|a, b| b.1.total_cmp(&a.1));
+            // Most of what measures must stay.
+            signal.wandering = shifts.iter().take(continuous / 3).map(|(c, _)| *c).collect();
+        }
         signal
+    }
+
+    /// Whether a channel is listened to.
+    pub fn measures(&self, channel: usize) -> bool {
+        !self.constant.contains(&channel) && !self.wandering.contains(&channel)
     }
 
     /// Frames a window where nobody said.
@@ -132,6 +160,34 @@ fn level_over_swing(series: &[Vec<f64>]) -> Option<f64> {
     let mean = means.iter().sum::<f64>() / count;
     let variance = means.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / count;
     Some(variance.sqrt() / (swing / count))
+}
+
+/// Whether a channel takes many values.
+fn is_continuous(series: &[Vec<f64>]) -> bool {
+    let mut values = std::collections::BTreeSet::new();
+    series.iter().flatten().any(|x| {
+        values.insert(x.to_bits());
+        values.len() > CONTINUOUS
+    })
+}
+
+/// How far the level of the last quarter lies from that of the first 60 %, in deviations of these: the
+/// median over the clips. So the parts that train and that calibrate will see it.
+fn shift(clips: &[Vec<f64>]) -> Option<f64> {
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let mut shifts: Vec<f64> = clips
+        .iter()
+        .filter(|clip| clip.len() >= STRETCH)
+        .map(|clip| {
+            let (first, last) = (&clip[..clip.len() * 6 / 10], &clip[clip.len() * 3 / 4..]);
+            let level = mean(first);
+            let variance = first.iter().map(|x| (x - level).powi(2)).sum::<f64>();
+            let deviation = (variance / first.len() as f64).sqrt();
+            (mean(last) - level).abs() / deviation.max(f64::MIN_POSITIVE)
+        })
+        .collect();
+    shifts.sort_by(f64::total_cmp);
+    shifts.get(shifts.len() / 2).copied()
 }
 
 /// The lag of the greatest autocorrelation behind its first fall below 0, and that correlation.
@@ -189,5 +245,30 @@ mod tests {
         let drift = signal(Some(200.0), |i| 20.0 + i as f32 * 0.01);
         assert!(!drift.swings && drift.period.is_none(), "{drift:?}");
         assert_eq!(signal(Some(1.0), |_| 3.0).constant, [0, 1]);
+    }
+
+    #[test]
+    fn what_only_drifts_is_told_from_what_measures() {
+        let samples: Vec<f32> = (0..2_000)
+            .flat_map(|i| {
+                let t = i as f32;
+                let noise = ((i * 7_919) % 101) as f32 / 100.0;
+                // A temperature that rises, two measurements, a state that comes late.
+                [
+                    20.0 + 0.01 * t + 0.1 * noise,
+                    (t * 0.2).sin() + noise,
+                    noise,
+                    f32::from(u8::from(i > 1_600)),
+                ]
+            })
+            .collect();
+        let recording = Recording::from_samples("a", vec![2_000, 4], samples).unwrap();
+        let clips = Clips::new(vec![recording], None, None).unwrap();
+        assert_eq!(Signal::of(&clips, Some(1.0)).wandering, [0]);
+        // One measurement alone is never given up.
+        let alone = (0..2_000).map(|i| 20.0 + 0.01 * i as f32).collect();
+        let recording = Recording::from_samples("a", vec![2_000, 1], alone).unwrap();
+        let clips = Clips::new(vec![recording], None, None).unwrap();
+        assert!(Signal::of(&clips, Some(1.0)).wandering.is_empty());
     }
 }

@@ -47,7 +47,7 @@ impl Parts {
             parts.validation.push(part("validation", validation..calibration)?);
             parts.calibration.push(part("calibration", calibration..count)?);
         } else {
-            for Clip { samples, frames } in clips.clips {
+            for Clip { samples, frames, .. } in clips.clips {
                 let gap = window.min(frames / 40);
                 let (validation, calibration) =
                     ((frames as f64 * VALIDATION) as usize, (frames as f64 * CALIBRATION) as usize);

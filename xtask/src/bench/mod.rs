@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the figures, each printed by a command that anyone can run.
 
 pub mod compress;
+pub mod detect;
 pub mod host;
 pub mod kernels;
 pub mod mcu;
@@ -14,6 +15,8 @@ use clap::Subcommand;
 pub enum Bench {
     /// Size, ELBO and AUC of chains of passes on handwritten digits, against what is required.
     Compress(compress::Args),
+    /// Detectors beside baselines, on recordings with real anomalies, against what is required.
+    Detect(detect::Args),
     /// Windows a second on this machine, beside other engines.
     Host(host::Args),
     /// Instructions and modelled cycles of the kernels, on every core.
@@ -28,6 +31,7 @@ pub enum Bench {
 pub fn run(bench: &Bench) -> Result<bool> {
     match bench {
         Bench::Compress(args) => compress::run(args),
+        Bench::Detect(args) => detect::run(args),
         Bench::Host(args) => host::run(args),
         Bench::Kernels(args) => kernels::run(args),
         Bench::Mcu(args) => mcu::run(args),

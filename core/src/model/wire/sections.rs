@@ -65,7 +65,9 @@ impl Sections {
         for SectionRecord { kind, words } in records {
             let twice = match *kind {
                 kind::DECIMATION => sections.decimation.replace(Decimation::read(words)?).is_some(),
-                kind::LATENT_GAUSSIAN | kind::SAMPLING if !cfg!(feature = "extra-scores") => continue,
+                kind::LATENT_GAUSSIAN | kind::SAMPLING if !cfg!(feature = "extra-scores") => {
+                    continue;
+                }
                 kind::NORMAL_FEATURES if !cfg!(feature = "recalibration") => continue,
                 kind::SPECTRUM if !cfg!(feature = "spectrum") => {
                     sections.spectrum.replace(Spectrum::NONE).is_some()

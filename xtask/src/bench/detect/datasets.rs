@@ -1,0 +1,137 @@
+//! The datasets: how their detectors are made, and what they are judged on.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::helper;
+use crate::shell;
+
+/// A detector and its tests.
+pub struct Dataset {
+    pub name: &'static str,
+    /// Verbs that make `{float}` and `{blob}`.
+    pub steps: Vec<Vec<String>>,
+    /// What the baselines are fitted to.
+    pub train: Value,
+    pub tests: Vec<Test>,
+}
+
+/// Normal and anomalous recordings.
+pub struct Test {
+    pub name: String,
+    /// Of `picovae eval`.
+    pub arguments: Vec<String>,
+    /// The same for the baselines.
+    pub task: Value,
+}
+
+/// A line as a shell would split it, `{data}` filled in.
+fn words(line: &str) -> Vec<String> {
+    let data = shell::data().display().to_string();
+    line.split_whitespace().map(|word| word.replace("{data}", &data)).collect()
+}
+
+fn data(path: &str) -> String {
+    shell::data().join(path).display().to_string()
+}
+
+/// All of them.
+pub fn all() -> Result<Vec<Dataset>> {
+    Ok(vec![heartbeats(), fan(), toycar(), bearings()?])
+}
+
+/// ECG5000: the normal beats of the official training set.
+fn heartbeats() -> Dataset {
+    let (signals, labels) =
+        (data("ecg5000/signals_5000x140_f32.npy"), data("ecg5000/labels_5000_u1.npy"));
+    let fit = "fit {data}/ecg5000/signals_5000x140_f32.npy --labels {data}/ecg5000/labels_5000_u1.npy --rows 0..500 \
+         --window 140 --hop 140 --channels 1 --flash 16K --target cortex-m4 -o {blob} --float {float}";
+    Dataset {
+        name: "ecg5000",
+        steps: vec![words(fit)],
+        train: json!([{ "path": &signals, "labels": &labels, "rows": "0..500" }]),
+        tests: vec![Test {
+            name: "ecg5000".into(),
+            arguments: words(
+                "--data {data}/ecg5000/signals_5000x140_f32.npy --labels {data}/ecg5000/labels_5000_u1.npy --rows 500..5000",
+            ),
+            task: json!({ "data": [{ "path": signals, "labels": labels, "rows": "500..5000" }] }),
+        }],
+    }
+}
+
+/// The fan at low speed, and with a coin on a blade.
+fn fan() -> Dataset {
+    let (normal, coin) =
+        (data("fan_accel/fan_0_low_0_weight.npy"), data("fan_accel/fan_0_low_1_weight.npy"));
+    let fit = "fit {data}/fan_accel/fan_0_low_0_weight.npy --rows 0..400 --sample-rate 200 --flash 16K \
+         --target cortex-m4 -o {blob} --float {float}";
+    Dataset {
+        name: "fan",
+        steps: vec![words(fit)],
+        train: json!([{ "path": &normal, "rows": "0..400" }]),
+        tests: vec![Test {
+            name: "fan".into(),
+            arguments: words(
+                "--normal {data}/fan_accel/fan_0_low_0_weight.npy --anomalous {data}/fan_accel/fan_0_low_1_weight.npy --rows 400..",
+            ),
+            task: json!({
+                "normal": [{ "path": normal, "rows": "400.." }],
+                "anomalous": [{ "path": coin, "rows": "400.." }],
+            }),
+        }],
+    }
+}
+
+/// MLPerf Tiny's machine sound, log-mel frames; judged by the mean of a clip.
+fn toycar() -> Dataset {
+    let train = data("mlperf_tiny_ad/train_normal_clips.npy");
+    let fit = "fit {data}/mlperf_tiny_ad/train_normal_clips.npy --window 5 --hop 1 --channels 128 --flash 64K \
+         --target cortex-m4 -o {blob} --float {float}";
+    let task = json!({
+        "data": [{
+            "path": data("mlperf_tiny_ad/test_clips.npy"),
+            "labels": data("mlperf_tiny_ad/test_labels.csv"),
+        }],
+    });
+    Dataset {
+        name: "toycar",
+        steps: vec![words(fit)],
+        train: json!([{ "path": train }]),
+        tests: vec![Test {
+            name: "toycar".into(),
+            arguments: words(
+                "--data {data}/mlperf_tiny_ad/test_clips.npy --labels {data}/mlperf_tiny_ad/test_labels.csv",
+            ),
+            task,
+        }],
+    }
+}
+
+/// Bearings: the normal recording is thinned to the faults' rate; its last part is held back.
+fn bearings() -> Result<Dataset> {
+    let thinned = shell::scratch("detect")?.join("cwru_normal_12k.npy").display().to_string();
+    helper(&["thin", &data("cwru/1797_Normal.npy"), &thinned, "4"], "")?;
+    let fit = "--rows 0..42000 --sample-rate 12000 --flash 32K --target cortex-m4 -o {blob} --float {float}";
+    let mut step = vec!["fit".to_string(), thinned.clone()];
+    step.extend(words(fit));
+    let tests = ["IR_7", "IR_21", "B_7", "B_21", "OR@6_7", "OR@6_21"].map(|fault| {
+        let path = data(&format!("cwru/1797_{fault}_DE12.npy"));
+        let rows = "42000..60000";
+        let arguments = ["--normal", &thinned, "--anomalous", &path, "--rows", rows];
+        Test {
+            name: format!("cwru {fault}"),
+            arguments: arguments.map(String::from).to_vec(),
+            task: json!({
+                "normal": [{ "path": thinned, "rows": rows }],
+                "anomalous": [{ "path": path, "rows": rows }],
+            }),
+        }
+    });
+    Ok(Dataset {
+        name: "cwru",
+        steps: vec![step],
+        train: json!([{ "path": thinned, "rows": "0..42000" }]),
+        tests: tests.into(),
+    })
+}

@@ -1,0 +1,162 @@
+//! SKAB `valve1`: a water pump whose valve closes. One blob for all files; on each file the device learns its
+//! normalization and its threshold from the first 400 rows, and its decision judges the rest.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::Row;
+use crate::cli::Cli;
+use crate::shell;
+
+/// Rows that are known to be normal, in every file.
+const NORMAL_ROWS: usize = 400;
+/// Frames a window.
+const WINDOW: usize = 8;
+
+/// What is read of `picovae inspect --json`.
+#[derive(Debug, Deserialize)]
+struct Inspected {
+    blob_bytes: u64,
+    instructions: std::collections::BTreeMap<String, Option<u64>>,
+}
+
+/// Seconds by what was and what was said.
+#[derive(Debug, Default)]
+struct Counts {
+    hits: usize,
+    missed: usize,
+    false_alarms: usize,
+    quiet: usize,
+}
+
+/// The row of the blob.
+pub fn rows(cli: &Cli) -> Result<Vec<Row>> {
+    let folder = shell::scratch("detect")?;
+    let blob = folder.join("skab.pvae").display().to_string();
+    let files = files()?;
+    let window = WINDOW.to_string();
+    let rows = format!("0..{NORMAL_ROWS}");
+    let fit =
+        ["fit"].into_iter().map(String::from).chain(files.iter().map(|f| f.display().to_string()));
+    let settings = [
+        "--rows",
+        &rows,
+        "--window",
+        &window,
+        "--hop",
+        "1",
+        "--flash",
+        "24K",
+        "--target",
+        "cortex-m4",
+        "--renormalize",
+        "--votes",
+        "3/5",
+        "--false-alarms-per-day",
+        "100",
+        "-o",
+        &blob,
+    ];
+    cli.run(fit.chain(settings.map(String::from)))?;
+    let inspected: Inspected = cli.json(["inspect", &blob])?;
+    let mut counts = Counts::default();
+    let mut scored = Vec::new();
+    for file in &files {
+        let scores = folder.join("skab_scores.csv").display().to_string();
+        let renormalize = (NORMAL_ROWS / 2).to_string();
+        let recalibrate = NORMAL_ROWS.to_string();
+        let path = file.display().to_string();
+        cli.run([
+            "simulate",
+            &blob,
+            &path,
+            "--renormalize",
+            &renormalize,
+            "--recalibrate",
+            &recalibrate,
+            "--scores",
+            &scores,
+        ])?;
+        let labels = labels(file)?;
+        count(&std::fs::read_to_string(&scores)?, &labels, &mut counts, &mut scored)?;
+    }
+    let (hits, missed, loud, quiet) =
+        (counts.hits as f64, counts.missed as f64, counts.false_alarms as f64, counts.quiet as f64);
+    Ok(vec![Row {
+        dataset: "skab".into(),
+        method: "picovae".into(),
+        blob_bytes: Some(inspected.blob_bytes),
+        roc_auc: area(&mut scored),
+        f1: Some(2.0 * hits / (2.0 * hits + missed + loud).max(1.0)),
+        false_alarm_rate: Some(loud / (loud + quiet).max(1.0)),
+        m4_instructions_per_window: inspected.instructions.get("cortex-m4").copied().flatten(),
+    }])
+}
+
+fn files() -> Result<Vec<PathBuf>> {
+    let folder = shell::data().join("skab/valve1");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .with_context(|| folder.display().to_string())?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "csv"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// The column `anomaly`.
+fn labels(file: &Path) -> Result<Vec<bool>> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let mut lines = text.lines();
+    let header = lines.next().unwrap_or_default();
+    let at = header.split(';').position(|name| name == "anomaly").context("no column `anomaly`")?;
+    let value = |line: &str| line.split(';').nth(at)?.trim().parse::<f64>().ok();
+    lines.map(|line| Ok(value(line).context("a label that is no number")? > 0.5)).collect()
+}
+
+/// A second is judged by the verdict of the window that ends with it.
+fn count(
+    scores: &str,
+    labels: &[bool],
+    counts: &mut Counts,
+    scored: &mut Vec<(f64, bool)>,
+) -> Result<()> {
+    let mut lines = scores.lines();
+    let header: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    let column = |name: &str| {
+        header.iter().position(|known| *known == name).with_context(|| format!("no column {name}"))
+    };
+    let (start, score, state) = (column("start_frame")?, column("score")?, column("state")?);
+    for line in lines {
+        let cells: Vec<&str> = line.split(',').collect();
+        let end = cells[start].parse::<usize>()? + WINDOW - 1;
+        let Some(&anomalous) = labels.get(end).filter(|_| end >= NORMAL_ROWS) else { continue };
+        let alarm = cells[state] == "alarm";
+        let counter = match (anomalous, alarm) {
+            (true, true) => &mut counts.hits,
+            (true, false) => &mut counts.missed,
+            (false, true) => &mut counts.false_alarms,
+            (false, false) => &mut counts.quiet,
+        };
+        *counter += 1;
+        scored.push((cells[score].parse()?, anomalous));
+    }
+    Ok(())
+}
+
+/// Area under the ROC curve by ranks; scores hardly ever tie.
+fn area(scored: &mut [(f64, bool)]) -> Option<f64> {
+    scored.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut normal, mut below, mut anomalies) = (0u64, 0u64, 0u64);
+    for (_, anomalous) in scored.iter() {
+        if *anomalous {
+            anomalies += 1;
+            below += normal;
+        } else {
+            normal += 1;
+        }
+    }
+    (anomalies * normal > 0).then(|| below as f64 / (anomalies * normal) as f64)
+}
