@@ -13,7 +13,7 @@ use crate::shell;
 /// Rows that are known to be normal, in every file.
 const NORMAL_ROWS: usize = 400;
 /// Frames a window.
-const WINDOW: usize = 8;
+const WINDOW: usize = 16;
 
 /// What is read of `picovae inspect --json`.
 #[derive(Debug, Deserialize)]
@@ -55,7 +55,7 @@ pub fn rows(cli: &Cli) -> Result<Vec<Row>> {
         "--votes",
         "3/5",
         "--false-alarms-per-day",
-        "100",
+        "200",
         "-o",
         &blob,
     ];
@@ -65,7 +65,7 @@ pub fn rows(cli: &Cli) -> Result<Vec<Row>> {
     let mut scored = Vec::new();
     for file in &files {
         let scores = folder.join("skab_scores.csv").display().to_string();
-        let renormalize = (NORMAL_ROWS / 2).to_string();
+        let renormalize = (NORMAL_ROWS * 3 / 4).to_string();
         let recalibrate = NORMAL_ROWS.to_string();
         let path = file.display().to_string();
         cli.run([
