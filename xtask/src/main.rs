@@ -17,6 +17,7 @@ mod recordings;
 mod setup;
 mod shell;
 mod size;
+mod streams;
 mod test;
 mod tidy;
 

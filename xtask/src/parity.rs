@@ -10,7 +10,7 @@ use crate::cli::Cli;
 use crate::firmware::{self, Content, Image};
 use crate::qemu::{self, CORES};
 use crate::recordings::{self, Entry, Model};
-use crate::{setup, shell};
+use crate::{setup, shell, streams};
 
 /// Command line of the verb.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -44,11 +44,14 @@ struct Row {
     model: String,
     windows: u64,
     hashes: Vec<(&'static str, String)>,
+    /// Events of the streams on the host, and whether every core logged the same.
+    streams: Option<(usize, bool)>,
 }
 
 impl Row {
     fn equal(&self) -> bool {
-        self.hashes.windows(2).all(|pair| pair[0].1 == pair[1].1)
+        let streams = self.streams.is_none_or(|(_, equal)| equal);
+        streams && self.hashes.windows(2).all(|pair| pair[0].1 == pair[1].1)
     }
 }
 
@@ -89,7 +92,7 @@ pub fn run(args: &Args) -> Result<bool> {
         if let Some(recordings) = recordings::resolve(name, entry, limit, &cli)?
             && let Some(model) = recordings::import(name, file, &recordings, &cli)?
         {
-            rows.push(run_everywhere(&model, recordings, limit, &cli)?);
+            rows.push(run_everywhere(&model, recordings, limit, None, &cli)?);
         }
     }
     if rows.is_empty() {
@@ -106,7 +109,8 @@ fn one_blob(args: &Args, blob: &Path) -> Result<bool> {
     let name = blob.file_stem().and_then(|name| name.to_str()).context("a plain file name")?;
     let model = Model { name: name.into(), blob: blob.clone() };
     let recordings = args.data.iter().map(absolute).collect::<Result<Vec<_>>>()?;
-    let row = run_everywhere(&model, recordings, args.windows.unwrap_or(100), &Cli::build()?)?;
+    let row =
+        run_everywhere(&model, recordings, args.windows.unwrap_or(100), None, &Cli::build()?)?;
     Ok(conclude(args, &[row]))
 }
 
@@ -125,14 +129,23 @@ fn compare(model: &Model, entry: &Entry, windows: Option<u64>, cli: &Cli) -> Res
     let Some(recordings) = recordings::resolve(&model.name, entry, limit, cli)? else {
         return Ok(None);
     };
-    run_everywhere(model, recordings, limit, cli).map(Some)
+    // Fewer windows are asked for where time matters.
+    let rows = entry.stream_rows.min(windows.unwrap_or(u64::MAX));
+    let rows = (rows > 0).then(|| format!("0..{rows}"));
+    run_everywhere(model, recordings, limit, rows.as_deref(), cli).map(Some)
 }
 
 /// `limit` windows of the recordings on the host and on every core.
-fn run_everywhere(model: &Model, recordings: Vec<PathBuf>, limit: u64, cli: &Cli) -> Result<Row> {
+fn run_everywhere(
+    model: &Model,
+    recordings: Vec<PathBuf>,
+    limit: u64,
+    stream_rows: Option<&str>,
+    cli: &Cli,
+) -> Result<Row> {
     let raw = shell::scratch("parity")?.join(format!("{}.i16", model.name));
     let mut arguments = vec!["simulate".into(), model.blob.clone()];
-    arguments.extend(recordings);
+    arguments.extend(recordings.iter().cloned());
     arguments.extend(["--limit".into(), limit.to_string().into()]);
     arguments.extend([PathBuf::from("--raw"), raw.clone()]);
     let host: Simulated = cli.json(arguments)?;
@@ -142,17 +155,45 @@ fn run_everywhere(model: &Model, recordings: Vec<PathBuf>, limit: u64, cli: &Cli
     let content =
         Content { name: &model.name, blob: &model.blob, windows: &raw, count: host.windows };
     let mut hashes = vec![("host", host.hash)];
-    for (core, run) in CORES.iter().zip(run_cores(content)?) {
+    let (images, runs) = run_cores(content)?;
+    for (core, run) in CORES.iter().zip(runs) {
         if run.windows != host.windows {
             bail!("{} on {}: {} windows of {}", model.name, core.id, run.windows, host.windows);
         }
         hashes.push((core.id, run.hash));
     }
-    Ok(Row { model: model.name.clone(), windows: host.windows, hashes })
+    let streams = match stream_rows {
+        Some(rows) => Some(run_streams(model, &recordings, rows, &images, cli)?),
+        None => None,
+    };
+    Ok(Row { model: model.name.clone(), windows: host.windows, hashes, streams })
+}
+
+/// Rows of the first two recordings as streams: the host's events, and whether every core logged the same.
+fn run_streams(
+    model: &Model,
+    recordings: &[PathBuf],
+    rows: &str,
+    images: &[Image],
+    cli: &Cli,
+) -> Result<(usize, bool)> {
+    let (mut events, mut equal) = (0, true);
+    for (index, recording) in recordings.iter().take(2).enumerate() {
+        let name = format!("{}-{index}", model.name);
+        let host = streams::host(&name, &model.blob, recording, Some(rows), index == 0, cli)?;
+        events += host.events();
+        for image in images {
+            equal &= host.compare(&name, image)?;
+        }
+    }
+    if events == 0 {
+        bail!("{}: streams without an event show nothing", model.name);
+    }
+    Ok((events, equal))
 }
 
 /// Builds the five images, then runs them, two at a time.
-fn run_cores(content: Content<'_>) -> Result<Vec<qemu::Run>> {
+fn run_cores(content: Content<'_>) -> Result<(Vec<Image>, Vec<qemu::Run>)> {
     let mut images = Vec::new();
     for core in &CORES {
         let image = firmware::app(core, content)?;
@@ -179,7 +220,7 @@ fn run_cores(content: Content<'_>) -> Result<Vec<qemu::Run>> {
     for (image, run) in images.iter().zip(&runs) {
         eprintln!("{}: {} done, stack {} bytes", content.name, image.machine, run.stack_bytes);
     }
-    Ok(runs)
+    Ok((images, runs))
 }
 
 fn report(rows: &[Row]) -> Value {
@@ -190,7 +231,7 @@ fn report(rows: &[Row]) -> Value {
                 row.hashes.iter().map(|(id, hash)| ((*id).into(), json!(hash))).collect();
             json!({
                 "model": row.model, "windows": row.windows,
-                "hashes": hashes, "equal": row.equal(),
+                "hashes": hashes, "events": row.streams.map(|(events, _)| events), "equal": row.equal(),
             })
         })
         .collect();
@@ -202,6 +243,10 @@ fn print(row: &Row) {
     println!("{} ({} windows): {verdict}", row.model, row.windows);
     for (id, hash) in &row.hashes {
         println!("  {id:<5} {hash}");
+    }
+    if let Some((events, equal)) = row.streams {
+        let verdict = if equal { "the same on every core" } else { "DIFFERENT" };
+        println!("  streams: {events} events, {verdict}");
     }
 }
 
@@ -216,11 +261,15 @@ mod tests {
             model: "fan-vae".into(),
             windows: 2,
             hashes: ids.map(|id| (id, "0a".to_string())).into(),
+            streams: Some((3, true)),
         };
         assert_eq!(
             report(std::slice::from_ref(&row)).to_string(),
-            r#"{"models":[{"model":"fan-vae","windows":2,"hashes":{"host":"0a","m0":"0a","m3":"0a","m4":"0a","m7":"0a","m33":"0a"},"equal":true}]}"#
+            r#"{"models":[{"model":"fan-vae","windows":2,"hashes":{"host":"0a","m0":"0a","m3":"0a","m4":"0a","m7":"0a","m33":"0a"},"events":3,"equal":true}]}"#
         );
+        row.streams = Some((3, false));
+        assert!(!row.equal());
+        row.streams = None;
         row.hashes[4].1 = "0b".into();
         assert!(!row.equal());
     }

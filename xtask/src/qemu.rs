@@ -52,6 +52,61 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// # Errors
 /// Names the machine and shows the image's last words if it did not exit with 0.
 pub fn run(elf: &Path, machine: &str, windows: &Path) -> Result<Run> {
+    parse(&launch(elf, machine, windows, &[], None)?).with_context(|| machine.to_string())
+}
+
+/// A change of state that an image logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The event's stable name.
+    pub name: String,
+    /// Windows judged before.
+    pub window: u64,
+    /// The window's score, raw.
+    pub score: i64,
+    /// Channel, band and percent of the error's largest share.
+    pub carried: [u16; 3],
+}
+
+/// What a stream gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Hash over everything computed.
+    pub hash: String,
+    /// Windows judged.
+    pub windows: u64,
+    /// Every change of state.
+    pub events: Vec<Event>,
+}
+
+/// Runs `elf` over a file of frames as one stream; `lessons` are the windows to learn from.
+///
+/// # Errors
+/// As [`run`].
+pub fn stream(elf: &Path, machine: &str, frames: &Path, lessons: &[&str]) -> Result<Stream> {
+    let words = [&["stream"], lessons].concat();
+    let lines = launch(elf, machine, frames, &words, None)?;
+    parse_stream(&lines).with_context(|| machine.to_string())
+}
+
+/// Runs `elf` over a file of frames with the instruction counter `plugin`, QEMU's argument for it.
+///
+/// # Errors
+/// As [`run`].
+pub fn count(elf: &Path, machine: &str, frames: &Path, plugin: &str) -> Result<u64> {
+    let lines = launch(elf, machine, frames, &["count"], Some(plugin))?;
+    let stack = lines.iter().find_map(|line| value(line, "stack_bytes"));
+    Ok(stack.context("the image did not print its stack")?.parse()?)
+}
+
+/// Runs an image over a file, the further `words` behind its name; gives what it logged.
+fn launch(
+    elf: &Path,
+    machine: &str,
+    windows: &Path,
+    words: &[&str],
+    plugin: Option<&str>,
+) -> Result<Vec<String>> {
     // The semihosting command line is split at blanks and QEMU's option at
     // commas, so the guest gets a bare file name and finds it in its folder.
     let folder = windows.parent().context("a windows file in a folder")?;
@@ -59,11 +114,16 @@ pub fn run(elf: &Path, machine: &str, windows: &Path) -> Result<Run> {
     if name.contains([' ', ',']) {
         bail!("{name}: no blank or comma may be in the name");
     }
-    let mut child = Command::new("qemu-system-arm")
+    let words: String = words.iter().map(|word| format!(",arg={word}")).collect();
+    let mut command = Command::new("qemu-system-arm");
+    if let Some(plugin) = plugin {
+        command.args(["-plugin", plugin]);
+    }
+    let mut child = command
         .current_dir(folder)
         .args(["-M", machine, "-display", "none", "-monitor", "none", "-serial", "null"])
         .arg("-semihosting-config")
-        .arg(format!("enable=on,target=native,arg=picovae,arg={name}"))
+        .arg(format!("enable=on,target=native,arg=picovae,arg={name}{words}"))
         .arg("-kernel")
         .arg(elf)
         .stdin(Stdio::null())
@@ -90,7 +150,7 @@ pub fn run(elf: &Path, machine: &str, windows: &Path) -> Result<Run> {
     let bytes = reader.join().map_err(|_| anyhow!("the reader of QEMU's output died"))??;
     let lines = decode(elf, &bytes)?;
     match status {
-        Some(status) if status.success() => parse(&lines).with_context(|| machine.to_string()),
+        Some(status) if status.success() => Ok(lines),
         status => {
             let what = match status.and_then(|status| status.code()) {
                 Some(101) => "it panicked".into(),
@@ -152,9 +212,49 @@ fn parse(lines: &[String]) -> Result<Run> {
     Ok(Run { hash, windows, scores, stack_bytes: stack_bytes.unwrap_or(0) })
 }
 
+fn parse_stream(lines: &[String]) -> Result<Stream> {
+    let mut events = Vec::new();
+    let mut end = None;
+    for line in lines {
+        if let (Some(name), Some(window)) = (value(line, "event"), value(line, "event_window")) {
+            let field = |key| value(line, key).with_context(|| format!("no {key} in: {line}"));
+            events.push(Event {
+                name: name.into(),
+                window: window.parse()?,
+                score: field("score")?.parse()?,
+                carried: [
+                    field("channel")?.parse()?,
+                    field("band")?.parse()?,
+                    field("percent")?.parse()?,
+                ],
+            });
+        }
+        if let (Some(hash), Some(windows)) =
+            (value(line, "stream_hash"), value(line, "stream_windows"))
+        {
+            end = Some((hash.to_string(), windows.parse()?));
+        }
+    }
+    let (hash, windows) = end.context("the image did not print its stream's hash")?;
+    Ok(Stream { hash, windows, events })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_streams_lines_are_read() {
+        let lines = [
+            "stream_window=16 score=-5",
+            "event=raised event_window=17 score=-6 channel=1 band=2 percent=30",
+            "stream_hash=ffff stream_windows=18 stream_alarms=1",
+        ];
+        let stream = parse_stream(&lines.map(String::from)).expect("lines of the app");
+        assert_eq!((stream.hash.as_str(), stream.windows), ("ffff", 18));
+        let event = Event { name: "raised".into(), window: 17, score: -6, carried: [1, 2, 30] };
+        assert_eq!(stream.events, [event]);
+    }
 
     #[test]
     fn the_apps_lines_are_read() {

@@ -17,6 +17,9 @@ pub struct Entry {
     pub windows: u64,
     /// Real data, below the data folder.
     pub recordings: Vec<PathBuf>,
+    /// Rows (first axis) of the first two recordings that are streamed, an event log on every core; 0 for none.
+    #[serde(default)]
+    pub stream_rows: u64,
     /// Whether `picovae synth` may stand in.
     #[serde(default)]
     pub synthetic: bool,

@@ -58,6 +58,22 @@ pub enum Event {
     Recovered,
 }
 
+impl Event {
+    /// The stable name, as logs and the command line spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raised => "raised",
+            Self::Cleared => "cleared",
+            Self::Learned => "learned",
+            Self::Recovered => "recovered",
+            Self::Failed(Health::Stuck { .. }) => "stuck",
+            Self::Failed(Health::Saturated { .. }) => "saturated",
+            Self::Failed(Health::OutOfRange { .. }) => "out_of_range",
+            Self::Failed(Health::Missing | Health::Good) => "missing",
+        }
+    }
+}
+
 /// The decision over a stream of windows: a few words, whatever its length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Judge {

@@ -1,5 +1,6 @@
 //! A live stream: one frame in, now and then a verdict out.
 
+use picovae_core::stream::{Lessons, RecalibrationError};
 use picovae_core::trace::ActivationHash;
 use picovae_core::{Detector, Model, VaeError, Verdict};
 
@@ -33,6 +34,26 @@ impl<'m, 'a> Watch<'m, 'a> {
         }
     }
 
+    /// Gives the detector memory to learn in, see [`Detector::learning_in`].
+    ///
+    /// # Errors
+    /// Those of [`Detector::learning_in`].
+    pub fn learning_in(self, memory: &'m mut [u64]) -> Result<Self, VaeError> {
+        Ok(Self { detector: self.detector.learning_in(memory)?, ..self })
+    }
+
+    /// Learns from the next windows, see [`Detector::calibrate`].
+    ///
+    /// # Errors
+    /// Those of [`Detector::calibrate`]; they are logged as well.
+    pub fn calibrate(&mut self, lessons: Lessons) -> Result<(), RecalibrationError> {
+        let result = self.detector.calibrate(lessons);
+        if let Err(error) = result {
+            defmt::error!("no calibration: {}", error);
+        }
+        result
+    }
+
     /// Takes one frame, `[channels]`; logs and gives the verdict if it ends a window.
     pub fn push(&mut self, frame: &[i16]) -> Option<Verdict> {
         let verdict = self.detector.push_traced(frame, &mut self.hash)?;
@@ -46,6 +67,18 @@ impl<'m, 'a> Watch<'m, 'a> {
             );
         } else {
             defmt::debug!("stream_window={=u32} score={=i64}", verdict.window, verdict.score.0);
+        }
+        if let Some(event) = verdict.event {
+            let carried = self.detector.attribution();
+            defmt::info!(
+                "event={=str} event_window={=u32} score={=i64} channel={=u16} band={=u16} percent={=u8}",
+                event.name(),
+                verdict.window,
+                verdict.score.0,
+                carried.channel,
+                carried.band,
+                carried.percent(),
+            );
         }
         Some(verdict)
     }

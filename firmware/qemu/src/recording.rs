@@ -28,16 +28,48 @@ pub enum RecordingError {
     Truncated,
 }
 
-/// The file named by the second word of the semihosting command line (the
-/// first is the program's name), if there is one.
+/// What the semihosting command line asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request {
+    /// What to do with the recording.
+    pub mode: Mode,
+    /// Windows to learn the normalization, then the threshold from.
+    pub lessons: [u32; 2],
+}
+
+/// What to do with the recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is windows: score each.
+    #[default]
+    Windows,
+    /// It is frames: judge the stream.
+    Stream,
+    /// It is frames: mark the stages of the stream for the instruction counter.
+    Count,
+}
+
+/// The words of the semihosting command line behind the program's name: a file, if there is one, then what
+/// to do with it (`stream` or `count`), then two numbers of windows to learn from.
 #[inline(never)]
-pub fn path(buffer: &mut [u8; PATH_LEN]) -> Option<&CStr> {
-    let arguments = env::args::<PATH_LEN>().ok()?;
-    let name = (&arguments).nth(1)?.ok()?;
+pub fn request(buffer: &mut [u8; PATH_LEN]) -> (Option<&CStr>, Request) {
+    let mut request = Request::default();
+    let Ok(arguments) = env::args::<PATH_LEN>() else { return (None, request) };
+    let mut words = (&arguments).skip(1).map_while(Result::ok);
+    let Some(name) = words.next() else { return (None, request) };
     // The last byte stays zero, so that the string always ends.
-    let room = buffer.split_last_mut()?.1;
-    room.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
-    CStr::from_bytes_until_nul(buffer).ok()
+    let Some((_, room)) = buffer.split_last_mut() else { return (None, request) };
+    let Some(room) = room.get_mut(..name.len()) else { return (None, request) };
+    room.copy_from_slice(name.as_bytes());
+    request.mode = match words.next() {
+        Some("stream") => Mode::Stream,
+        Some("count") => Mode::Count,
+        _ => Mode::Windows,
+    };
+    for lesson in &mut request.lessons {
+        *lesson = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+    }
+    (CStr::from_bytes_until_nul(buffer).ok(), request)
 }
 
 /// Raw windows in a file: little-endian `i16`, back to back.

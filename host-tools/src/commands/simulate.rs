@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use miette::{IntoDiagnostic, WrapErr};
+use picovae::graph::Frontend;
 use picovae::recording::Recording;
 use picovae::simulate::{
     Scorer, ScorerMemory, ScorerWeights, StreamOptions, TOGETHER, frontend_of, plot, real_score,
@@ -50,7 +51,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "FILE.csv")]
     scores: Option<PathBuf>,
     /// Stream each clip through the detector and write a line a change of state:
-    /// recording,clip,window,start_frame,event,score,channel,band,percent.
+    /// recording,clip,window,start_frame,event,score,channel,band,percent,raw.
     #[arg(long, value_name = "FILE.csv", conflicts_with = "limit")]
     events: Option<PathBuf>,
     /// Let the device learn its threshold from the first rows of each clip: the scores and alarms are then
@@ -63,6 +64,12 @@ pub struct SimulateArgs {
     /// Let its threshold go on following the scores of windows that are judged normal.
     #[arg(long, conflicts_with = "limit")]
     follow: bool,
+    /// The clips of a recording follow one another without a gap: one stream of one detector.
+    #[arg(long, conflicts_with = "limit")]
+    join: bool,
+    /// Write the device's frames, as they would be streamed: little-endian i16, back to back.
+    #[arg(long, value_name = "FILE.i16")]
+    frames: Option<PathBuf>,
     /// Draw the score over time.
     #[arg(long, value_name = "FILE.png")]
     plot: Option<PathBuf>,
@@ -83,6 +90,7 @@ struct SimulateReport {
     windows: usize,
     alarms: usize,
     raised: Option<usize>,
+    stream_hash: Option<String>,
     learned: Option<usize>,
     threshold: Option<f64>,
     mean_score: f64,
@@ -186,14 +194,19 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
         normalization_rows: args.renormalize,
         threshold_rows: args.recalibrate,
         follow: args.follow,
+        joined: args.join,
     };
     let learned = match options.learns() {
         true => Some(judge(&model, &recordings, &options, &mut lines)?),
         false => None,
     };
     let mut raised = None;
+    let mut stream_hash = ActivationHash::new();
     if let Some(path) = &args.events {
-        raised = Some(write_events(path, &model, &recordings, &options)?);
+        raised = Some(write_events(path, &model, &recordings, &options, &mut stream_hash)?);
+    }
+    if let Some(path) = &args.frames {
+        write_frames(path, &frontend, &recordings)?;
     }
     let threshold = threshold.map(|score| real_score(score, model.score_kind()));
     if let Some(path) = &args.scores {
@@ -212,6 +225,7 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
         windows: lines.len(),
         alarms: lines.iter().filter(|line| line.alarm).count(),
         raised,
+        stream_hash: raised.map(|_| format!("{:016x}", stream_hash.value())),
         learned,
         threshold,
         mean_score: values.iter().sum::<f64>() / values.len().max(1) as f64,
@@ -284,31 +298,48 @@ fn write_events(
     model: &Model<'_>,
     recordings: &[Recording],
     options: &StreamOptions,
+    hash: &mut ActivationHash,
 ) -> miette::Result<usize> {
     let frontend = frontend_of(model);
     let mut text =
-        String::from("recording,clip,window,start_frame,event,score,channel,band,percent\n");
+        String::from("recording,clip,window,start_frame,event,score,channel,band,percent,raw\n");
     let mut raised = 0;
     for recording in recordings {
         let clips = recording.clips(&frontend)?;
-        for event in stream_events(model, &frontend, &clips, options)? {
+        for event in stream_events(model, &frontend, &clips, options, hash)? {
             raised += usize::from(event.event == Event::Raised);
             let (channel, band, percent) = event.attribution;
             let score = real_score(event.score, model.score_kind());
             writeln!(
                 text,
-                "{},{},{},{},{},{score},{channel},{band},{percent}",
+                "{},{},{},{},{},{score},{channel},{band},{percent},{}",
                 file_name(&recording.path),
                 event.clip,
                 event.window,
                 event.start,
                 event.name(),
+                event.score.0,
             )
             .into_diagnostic()?;
         }
     }
     std::fs::write(path, text).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
     Ok(raised)
+}
+
+/// Every sample of every clip in the device's counts.
+fn write_frames(path: &Path, frontend: &Frontend, recordings: &[Recording]) -> miette::Result<()> {
+    let (mut file, path) = create(path)?;
+    for recording in recordings {
+        let clips = recording.clips(frontend)?;
+        for clip in 0..clips.clip_count() {
+            for (at, &x) in clips.clip(clip).iter().enumerate() {
+                let count = frontend.raw(x, at % frontend.channels).to_le_bytes();
+                file.write_all(&count).into_diagnostic().wrap_err_with(|| path.clone())?;
+            }
+        }
+    }
+    file.flush().into_diagnostic().wrap_err(path)
 }
 
 fn write_scores(path: &Path, lines: &[Line]) -> miette::Result<()> {

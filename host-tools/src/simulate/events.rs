@@ -1,7 +1,8 @@
 //! A recording as a stream: frame by frame through the core's detector.
 
 use picovae_core::stream::{Lessons, Recalibration, RecalibrationError};
-use picovae_core::{Detector, Event, Health, Model, Score, State, VaeError, Verdict};
+use picovae_core::trace::{NoTrace, Trace};
+use picovae_core::{Detector, Event, Model, Score, State, VaeError, Verdict};
 
 use super::SimulatorArena;
 use crate::graph::Frontend;
@@ -27,16 +28,7 @@ pub struct StreamEvent {
 impl StreamEvent {
     /// The event's stable name.
     pub fn name(&self) -> &'static str {
-        match self.event {
-            Event::Raised => "raised",
-            Event::Cleared => "cleared",
-            Event::Learned => "learned",
-            Event::Recovered => "recovered",
-            Event::Failed(Health::Stuck { .. }) => "stuck",
-            Event::Failed(Health::Saturated { .. }) => "saturated",
-            Event::Failed(Health::OutOfRange { .. }) => "out_of_range",
-            Event::Failed(Health::Missing | Health::Good) => "missing",
-        }
+        self.event.name()
     }
 }
 
@@ -63,6 +55,8 @@ pub struct StreamOptions {
     pub threshold_rows: usize,
     /// From then on the threshold follows what is judged normal.
     pub follow: bool,
+    /// The clips of a recording follow one another without a gap: one stream, of one detector.
+    pub joined: bool,
 }
 
 impl StreamOptions {
@@ -113,6 +107,21 @@ pub fn stream(
     frontend: &Frontend,
     clips: &Clips<'_>,
     options: &StreamOptions,
+    visit: impl FnMut(usize, usize, &Verdict, &Detector<'_, '_>),
+) -> Result<(), StreamError> {
+    stream_traced(model, frontend, clips, options, &mut NoTrace, visit)
+}
+
+/// [`stream`], watched.
+///
+/// # Errors
+/// [`StreamError`].
+pub fn stream_traced(
+    model: &Model<'_>,
+    frontend: &Frontend,
+    clips: &Clips<'_>,
+    options: &StreamOptions,
+    trace: &mut impl Trace,
     mut visit: impl FnMut(usize, usize, &Verdict, &Detector<'_, '_>),
 ) -> Result<(), StreamError> {
     let mut arena = SimulatorArena::new(model);
@@ -120,7 +129,15 @@ pub fn stream(
     let groups = model.frontend().groups();
     let mut memory = vec![0; Recalibration::memory_len(groups)];
     let lessons = options.lessons(frontend);
-    for clip in 0..clips.clip_count() {
+    let joined: Vec<f32> = match options.joined {
+        true => (0..clips.clip_count()).flat_map(|clip| clips.clip(clip)).copied().collect(),
+        false => Vec::new(),
+    };
+    let parts: Vec<&[f32]> = match options.joined {
+        true => vec![&joined],
+        false => (0..clips.clip_count()).map(|clip| clips.clip(clip)).collect(),
+    };
+    for (clip, part) in parts.into_iter().enumerate() {
         let mut detector = Detector::new(model, arena.bytes(), &mut ring)?;
         if options.learns() {
             detector = detector.learning_in(&mut memory)?;
@@ -134,10 +151,10 @@ pub fn stream(
             detector.calibrate(few).map_err(StreamError::Learn)?;
         }
         let mut frame = Vec::with_capacity(frontend.channels);
-        for samples in clips.clip(clip).chunks_exact(frontend.channels) {
+        for samples in part.chunks_exact(frontend.channels) {
             frame.clear();
             frame.extend(samples.iter().enumerate().map(|(c, &x)| frontend.raw(x, c)));
-            let Some(verdict) = detector.push(&frame) else { continue };
+            let Some(verdict) = detector.push_traced(&frame, trace) else { continue };
             visit(clip, verdict.window as usize * frontend.hop, &verdict, &detector);
             if options.follow
                 && detector.recalibration().is_some_and(|r| !r.is_learning() && !r.is_following())
@@ -150,7 +167,7 @@ pub fn stream(
     Ok(())
 }
 
-/// The events of [`stream`], in order.
+/// The events of [`stream`], in order, watched.
 ///
 /// # Errors
 /// [`StreamError`].
@@ -159,9 +176,10 @@ pub fn stream_events(
     frontend: &Frontend,
     clips: &Clips<'_>,
     options: &StreamOptions,
+    trace: &mut impl Trace,
 ) -> Result<Vec<StreamEvent>, StreamError> {
     let mut events = Vec::new();
-    stream(model, frontend, clips, options, |clip, start, verdict, detector| {
+    stream_traced(model, frontend, clips, options, trace, |clip, start, verdict, detector| {
         events.extend(verdict.event.map(|event| {
             let carried = detector.attribution();
             StreamEvent {

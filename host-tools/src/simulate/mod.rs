@@ -14,7 +14,9 @@ mod scorer;
 pub use assemble::{AssembleError, Assembled, DetectorOptions, assemble, assemble_apart, latents};
 pub use calibrate::{CalibrateError, FalseAlarms, by_clip, calibrate_set};
 pub use decide::DecisionOptions;
-pub use events::{StreamError, StreamEvent, StreamOptions, state_name, stream, stream_events};
+pub use events::{
+    StreamError, StreamEvent, StreamOptions, state_name, stream, stream_events, stream_traced,
+};
 pub use grid::{GridError, image_grid, trace_grid};
 pub use means::mean_scores;
 pub(crate) use plot::register_font;

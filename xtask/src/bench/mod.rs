@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the figures, each printed by a command that anyone can run.
 
+pub mod app;
 pub mod compress;
 pub mod detect;
 pub mod host;
@@ -13,6 +14,8 @@ use clap::Subcommand;
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
+    /// Instructions of a stream on an emulated core: front-end, encoder, decoder, score, decision.
+    App(app::Args),
     /// Size, ELBO and AUC of chains of passes on handwritten digits, against what is required.
     Compress(compress::Args),
     /// Detectors beside baselines, on recordings with real anomalies, against what is required.
@@ -30,6 +33,7 @@ pub enum Bench {
 /// Runs one; `false` where a gate failed.
 pub fn run(bench: &Bench) -> Result<bool> {
     match bench {
+        Bench::App(args) => app::run(args),
         Bench::Compress(args) => compress::run(args),
         Bench::Detect(args) => detect::run(args),
         Bench::Host(args) => host::run(args),

@@ -1,0 +1,155 @@
+//! Recordings as streams: the events on the host and on every emulated core, one by one.
+//!
+//! Part of `cargo xtask parity`; `cargo xtask bench app` takes its frames from here too.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::cli::Cli;
+use crate::firmware::Image;
+use crate::qemu::{self, Event, Stream};
+use crate::shell;
+
+/// Windows that the device learns its threshold from, in the first recording of a model.
+const LESSON: u64 = 40;
+
+/// What is read of `picovae inspect --json`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Shape {
+    /// Frames a window.
+    pub window_len: u64,
+    /// Frames from one window to the next one.
+    pub hop: u64,
+    /// Samples a frame.
+    pub channels: u64,
+}
+
+impl Shape {
+    /// Of a blob.
+    pub fn of(blob: &Path, cli: &Cli) -> Result<Self> {
+        cli.json([Path::new("inspect"), blob])
+    }
+}
+
+/// What is read of `picovae simulate --json`.
+#[derive(Debug, Deserialize)]
+struct Simulated {
+    stream_hash: Option<String>,
+}
+
+/// A recording as a stream, and what the host makes of it.
+#[derive(Debug)]
+pub struct Host {
+    /// The device's frames.
+    pub frames: PathBuf,
+    /// Windows to learn from.
+    lesson: u64,
+    stream: Stream,
+}
+
+/// Streams one recording on the host: `rows` of it, joined.
+pub fn host(
+    name: &str,
+    blob: &Path,
+    recording: &Path,
+    rows: Option<&str>,
+    learn: bool,
+    cli: &Cli,
+) -> Result<Host> {
+    let folder = shell::scratch("parity")?;
+    let (frames, events) =
+        (folder.join(format!("{name}.frames")), folder.join(format!("{name}-events.csv")));
+    let shape = Shape::of(blob, cli)?;
+    let lesson = if learn { LESSON } else { 0 };
+    let learnt = lesson.checked_sub(1).map_or(0, |more| shape.window_len + more * shape.hop);
+    let mut arguments: Vec<PathBuf> = ["simulate".into(), blob.into(), recording.into()].into();
+    arguments.extend(["--join".into(), "--frames".into(), frames.clone()]);
+    arguments.extend(["--events".into(), events.clone()]);
+    arguments.extend(["--recalibrate".into(), learnt.to_string().into()]);
+    if let Some(rows) = rows {
+        arguments.extend(["--rows".into(), rows.into()]);
+    }
+    let simulated: Simulated = cli.json(arguments)?;
+    let text = std::fs::read_to_string(&events)?;
+    let stream = Stream {
+        hash: simulated.stream_hash.context("no stream_hash")?,
+        windows: windows(shape, std::fs::metadata(&frames)?.len()),
+        events: text.lines().skip(1).map(event).collect::<Result<_>>()?,
+    };
+    Ok(Host { frames, lesson, stream })
+}
+
+/// Whole windows of a file of frames.
+pub fn windows(shape: Shape, bytes: u64) -> u64 {
+    let frames = bytes / 2 / shape.channels;
+    frames.checked_sub(shape.window_len).map_or(0, |rest| rest / shape.hop + 1)
+}
+
+/// A line of `picovae simulate --events`.
+fn event(line: &str) -> Result<Event> {
+    let fields: Vec<&str> = line.split(',').collect();
+    let [_, _, window, _, name, _, channel, band, percent, raw] = fields[..] else {
+        bail!("an event has other fields than expected: {line}")
+    };
+    Ok(Event {
+        name: name.into(),
+        window: window.parse()?,
+        score: raw.parse()?,
+        carried: [channel.parse()?, band.parse()?, percent.parse()?],
+    })
+}
+
+impl Host {
+    /// Events that the host saw.
+    pub fn events(&self) -> usize {
+        self.stream.events.len()
+    }
+
+    /// Runs the stream on an emulated core; says where it differs.
+    pub fn compare(&self, name: &str, image: &Image) -> Result<bool> {
+        let lesson = self.lesson.to_string();
+        let device = qemu::stream(&image.elf, image.machine, &self.frames, &["0", &lesson])?;
+        if device == self.stream {
+            return Ok(true);
+        }
+        let (host, machine) = (&self.stream, image.machine);
+        eprintln!(
+            "{name}: {machine}: {} windows, {} events, hash {}; host: {}, {}, {}",
+            device.windows,
+            device.events.len(),
+            device.hash,
+            host.windows,
+            host.events.len(),
+            host.hash
+        );
+        let differs = host.events.iter().zip(&device.events).find(|(host, device)| host != device);
+        if let Some((host, device)) = differs {
+            eprintln!("  host {host:?}\n  {machine} {device:?}");
+        }
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_line_is_read() {
+        let line = "night.npy,0,17,136,raised,1.5,2,3,40,98304";
+        let expected =
+            Event { name: "raised".into(), window: 17, score: 98_304, carried: [2, 3, 40] };
+        assert_eq!(event(line).unwrap(), expected);
+        assert!(event("night.npy,0,17").is_err());
+    }
+
+    #[test]
+    fn windows_are_counted_as_the_detector_counts_them() {
+        let shape = Shape { window_len: 192, hop: 8, channels: 3 };
+        assert_eq!(windows(shape, 6 * 191), 0);
+        assert_eq!(windows(shape, 6 * 192), 1);
+        assert_eq!(windows(shape, 6 * 208), 3);
+    }
+}
