@@ -71,7 +71,7 @@ impl<'a> Model<'a> {
         self.checksum
     }
 
-    /// Name of the model.
+    /// Name of the model; empty without the feature `names`, as are its origin and its target.
     pub fn name(&self) -> &'a str {
         self.description.name
     }
