@@ -30,13 +30,13 @@ fn check(net: &Net, packing: u8, windows: usize) {
         batch.decode(count);
         let mut scores = vec![Score(0); count];
         batch.scores(&mut scores);
-        for at in 0..count {
+        for (at, &of_batch) in scores.iter().enumerate() {
             fill(seed(at), vae.features_mut());
             let (mut one, mut many) = (ActivationHash::new(), ActivationHash::new());
             let score = vae.score_loaded(&mut one);
-            batch.replay(at, scores[at], &mut many);
+            batch.replay(at, of_batch, &mut many);
             let name = format!("{} packing {packing}, {at} of {count}", net.name);
-            assert_eq!(scores[at], score, "{name}");
+            assert_eq!(of_batch, score, "{name}");
             assert_eq!(batch.window(at).output(), vae.output(), "{name}");
             assert_eq!(many, one, "{name}");
         }
