@@ -5,6 +5,8 @@
 
 use embedded_hal_async::i2c::I2c;
 
+use crate::supervise::{Fault, Sensor};
+
 /// Bus address with the SA0 pin low.
 pub const ADDRESS_LOW: u8 = 0x18;
 /// Bus address with the SA0 pin high.
@@ -20,7 +22,10 @@ const WHO_AM_I: u8 = 0x0f;
 const CTRL_REG1: u8 = 0x20;
 const CTRL_REG3: u8 = 0x22;
 const CTRL_REG4: u8 = 0x23;
+const CTRL_REG5: u8 = 0x24;
 const OUT_X_L: u8 = 0x28;
+const FIFO_CTRL_REG: u8 = 0x2e;
+const FIFO_SRC_REG: u8 = 0x2f;
 /// Set in a register's number: the next byte is the next register's.
 const AUTO_INCREMENT: u8 = 0x80;
 
@@ -31,6 +36,17 @@ const RATE_200_HZ: u8 = 0x67;
 const READY_ON_INT1: u8 = 0x10;
 /// Block data update, 2 g, high resolution.
 const TWO_G_12_BIT: u8 = 0x88;
+
+/// The FIFO is on.
+const FIFO_ON: u8 = 0x40;
+/// The FIFO is emptied.
+const BYPASS: u8 = 0x00;
+/// The FIFO keeps the newest 32 samples.
+const STREAM: u8 = 0x80;
+/// In FIFO_SRC_REG: a sample was overwritten before it was read.
+const OVERRUN: u8 = 0x40;
+/// In FIFO_SRC_REG: samples in the FIFO.
+const LEVEL: u8 = 0x1f;
 
 /// Why the sensor cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,5 +102,72 @@ impl<I: I2c> Lis3dh<I> {
         self.bus.write_read(self.address, &[OUT_X_L | AUTO_INCREMENT], &mut bytes).await?;
         let [x0, x1, y0, y1, z0, z1] = bytes;
         Ok([[x0, x1], [y0, y1], [z0, z1]].map(i16::from_le_bytes))
+    }
+}
+
+/// The sensor with its FIFO of 32 samples: at 200 Hz none is lost for 160 ms.
+#[derive(Debug)]
+pub struct Lis3dhFifo<I> {
+    bus: I,
+    address: u8,
+}
+
+impl<I: I2c> Lis3dhFifo<I> {
+    /// The sensor at an address; [`Sensor::start`] starts it.
+    pub const fn new(bus: I, address: u8) -> Self {
+        Self { bus, address }
+    }
+
+    /// Gives the bus back.
+    pub fn release(self) -> I {
+        self.bus
+    }
+
+    async fn set(&mut self, settings: &[(u8, u8)]) -> Result<(), Fault> {
+        for &(register, value) in settings {
+            self.bus.write(self.address, &[register, value]).await.map_err(Fault::of)?;
+        }
+        Ok(())
+    }
+}
+
+impl<I: I2c> Sensor<3> for Lis3dhFifo<I> {
+    async fn start(&mut self) -> Result<(), Fault> {
+        let mut identity = [0];
+        self.bus.write_read(self.address, &[WHO_AM_I], &mut identity).await.map_err(Fault::of)?;
+        let [found] = identity;
+        if found != IDENTITY {
+            return Err(Fault::Identity { found });
+        }
+        self.set(&[
+            (CTRL_REG1, RATE_200_HZ),
+            (CTRL_REG4, TWO_G_12_BIT),
+            (CTRL_REG5, FIFO_ON),
+            (FIFO_CTRL_REG, BYPASS),
+            (FIFO_CTRL_REG, STREAM),
+        ])
+        .await
+    }
+
+    async fn read(&mut self, frames: &mut [[i16; 3]]) -> Result<usize, Fault> {
+        let mut source = [0];
+        self.bus.write_read(self.address, &[FIFO_SRC_REG], &mut source).await.map_err(Fault::of)?;
+        let [source] = source;
+        if source & OVERRUN != 0 {
+            // Emptied, so that what follows is whole again.
+            self.set(&[(FIFO_CTRL_REG, BYPASS), (FIFO_CTRL_REG, STREAM)]).await?;
+            return Err(Fault::Overrun);
+        }
+        let level = usize::from(source & LEVEL).min(frames.len());
+        for frame in frames.iter_mut().take(level) {
+            let mut bytes = [0; 6];
+            self.bus
+                .write_read(self.address, &[OUT_X_L | AUTO_INCREMENT], &mut bytes)
+                .await
+                .map_err(Fault::of)?;
+            let [x0, x1, y0, y1, z0, z1] = bytes;
+            *frame = [[x0, x1], [y0, y1], [z0, z1]].map(i16::from_le_bytes);
+        }
+        Ok(level)
     }
 }

@@ -1,0 +1,162 @@
+//! Sampling that goes on: what goes wrong is told, and tried again.
+//!
+//! A fault is never a panic and never the end. The caller tells the detector of lost frames
+//! (`Detector::gap`), and of what is wrong its user; the next call tries again.
+
+use embedded_hal_async::delay::DelayNs;
+use embedded_hal_async::i2c::{Error, ErrorKind};
+
+/// What is wrong with a sensor or its bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The bus failed: wiring, pull-ups, another master.
+    Bus,
+    /// Another device answers at the address.
+    Identity {
+        /// What it says it is.
+        found: u8,
+    },
+    /// Nobody answers at the address: no power, or a wrong address.
+    NoAcknowledge,
+    /// Samples were overwritten before they were read.
+    Overrun,
+    /// Every sample is the same.
+    Stuck,
+}
+
+impl Fault {
+    /// What a bus error means.
+    pub fn of(error: impl Error) -> Self {
+        match error.kind() {
+            ErrorKind::NoAcknowledge(_) => Self::NoAcknowledge,
+            ErrorKind::Overrun => Self::Overrun,
+            _ => Self::Bus,
+        }
+    }
+}
+
+/// A sensor of `N` channels that gathers samples by itself.
+pub trait Sensor<const N: usize> {
+    /// Checks that it is there, and starts or restarts it.
+    ///
+    /// # Errors
+    /// A [`Fault`].
+    fn start(&mut self) -> impl Future<Output = Result<(), Fault>>;
+
+    /// Takes what it has gathered, at most as much as there is room for; how many frames.
+    ///
+    /// # Errors
+    /// A [`Fault`].
+    fn read(&mut self, frames: &mut [[i16; N]]) -> impl Future<Output = Result<usize, Fault>>;
+}
+
+/// How much is tried, and how soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Reads tried again at once, before the sensor is restarted.
+    pub retries: u8,
+    /// Milliseconds before the first restart; doubled at every further one.
+    pub pause_ms: u32,
+    /// Milliseconds before a restart at most.
+    pub longest_ms: u32,
+    /// Equal frames in a row that mean a stuck sensor; 0 for never.
+    pub stuck_frames: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { retries: 2, pause_ms: 10, longest_ms: 5_000, stuck_frames: 400 }
+    }
+}
+
+/// A sensor that is started, watched, and started again.
+#[derive(Debug)]
+pub struct Supervised<S, D, const N: usize> {
+    sensor: S,
+    delay: D,
+    policy: Policy,
+    running: bool,
+    /// Milliseconds before the next restart; 0 before the first start.
+    pause_ms: u32,
+    last: Option<[i16; N]>,
+    equal: u32,
+    faults: u32,
+}
+
+impl<S: Sensor<N>, D: DelayNs, const N: usize> Supervised<S, D, N> {
+    /// Nothing is started yet: the first [`read`](Self::read) does.
+    pub const fn new(sensor: S, delay: D, policy: Policy) -> Self {
+        let (running, pause_ms, last, equal, faults) = (false, 0, None, 0, 0);
+        Self { sensor, delay, policy, running, pause_ms, last, equal, faults }
+    }
+
+    /// Faults so far.
+    pub fn faults(&self) -> u32 {
+        self.faults
+    }
+
+    /// The sensor.
+    pub fn release(self) -> S {
+        self.sensor
+    }
+
+    /// Takes what the sensor has gathered; how many frames. Starts it where it does not run, after a
+    /// pause that grows with every failure.
+    ///
+    /// # Errors
+    /// The [`Fault`], once: frames are lost, and the next call goes on.
+    pub async fn read(&mut self, frames: &mut [[i16; N]]) -> Result<usize, Fault> {
+        if !self.running {
+            self.delay.delay_ms(self.pause_ms).await;
+            self.longer_pause();
+            if let Err(fault) = self.sensor.start().await {
+                return Err(self.fault(fault));
+            }
+            self.running = true;
+            (self.last, self.equal) = (None, 0);
+        }
+        let mut tries = self.policy.retries;
+        loop {
+            match self.sensor.read(frames).await {
+                Ok(count) => {
+                    if self.is_stuck(frames.get(..count).unwrap_or(&[])) {
+                        self.running = false;
+                        return Err(self.fault(Fault::Stuck));
+                    }
+                    if count > 0 {
+                        self.pause_ms = self.policy.pause_ms;
+                    }
+                    return Ok(count);
+                }
+                // Samples are lost, but the sensor runs.
+                Err(Fault::Overrun) => return Err(self.fault(Fault::Overrun)),
+                Err(fault) => match tries.checked_sub(1) {
+                    Some(left) => tries = left,
+                    None => {
+                        self.running = false;
+                        return Err(self.fault(fault));
+                    }
+                },
+            }
+        }
+    }
+
+    fn fault(&mut self, fault: Fault) -> Fault {
+        self.faults = self.faults.saturating_add(1);
+        fault
+    }
+
+    fn longer_pause(&mut self) {
+        let longer = self.pause_ms.saturating_mul(2).max(self.policy.pause_ms);
+        self.pause_ms = longer.min(self.policy.longest_ms);
+    }
+
+    /// Whether too many frames in a row, these last, are equal.
+    fn is_stuck(&mut self, frames: &[[i16; N]]) -> bool {
+        for frame in frames {
+            self.equal = if self.last == Some(*frame) { self.equal.saturating_add(1) } else { 0 };
+            self.last = Some(*frame);
+        }
+        self.policy.stuck_frames > 0 && self.equal >= self.policy.stuck_frames
+    }
+}
