@@ -141,7 +141,10 @@ const OBSERVED: usize = 2_000;
 /// The least share of the parameters pruning is tried with.
 const LEAST: f64 = 0.01;
 /// Widths differ from the plan where importance changes while pruning: so much is kept free for it.
-const SPARE: f64 = 0.97;
+const SPARE: f64 = 0.98;
+/// And where that is not enough, the network is cut by this share, at most so often.
+const TRIM: f64 = 0.99;
+const TRIMS: i32 = 40;
 
 /// Looks for the cheapest chain that keeps budget and loss: 8 bits, 4 bits, 8 bits after
 /// pruning, 4 bits after pruning less. Where none keeps the loss, what keeps the budget
@@ -282,7 +285,7 @@ impl Run<'_, '_> {
                 fit: FitConfig { epochs: config.effort, ..config.fit.clone() },
                 ..PruneConfig::default()
             };
-            vae = prune(&vae, self.data, &pruning, self.progress)?.0;
+            vae = self.trimmed(prune(&vae, self.data, &pruning, self.progress)?.0, &options);
         }
         let mut settled = None;
         if chain.keep < 1.0 || chain.bits == 4 {
@@ -323,6 +326,23 @@ impl Run<'_, '_> {
             seconds: begun.elapsed().as_secs_f64(),
         };
         Ok((report, blob, vae))
+    }
+
+    /// A pruned network whose widths came out differently than planned, cut to the budget by
+    /// the few units that takes; the training behind it mends them.
+    fn trimmed(&self, vae: Vae, options: &QuantizeOptions) -> Vae {
+        let config = self.config;
+        let fits = |vae: &Vae| {
+            let needs = needs(vae, options, &config.detector.target);
+            needs.is_ok_and(|needs| config.budget.broken(&needs).is_empty())
+        };
+        if fits(&vae) {
+            return vae;
+        }
+        let ranked = importance(&vae, self.data, Criterion::Taylor, OBSERVED, config.fit.seed);
+        let target = |step| (vae.params() as f64 * TRIM.powi(step)) as usize;
+        let mut smaller = (1..=TRIMS).map(|step| shrink(&vae, ranked.clone(), target(step)));
+        smaller.find(fits).unwrap_or(vae)
     }
 
     fn blob(
