@@ -31,6 +31,7 @@ pub use observe::{Observer, Ranges, observe};
 pub use settled::Settled;
 pub use weight_bits::WeightBits;
 pub use weight_scales::WeightScales;
+pub(crate) use weight_scales::integer;
 
 use crate::graph::GraphError;
 

@@ -1,10 +1,13 @@
 //! What quantization-aware training settles on: ranges and options, kept with the float
 //! weights, so that quantizing them later gives the very integers that were trained.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::observe::Ranges;
 use super::weight_bits::WeightBits;
+use super::weight_scales::WeightScales;
 use super::{QuantizeError, QuantizeOptions, QuantizedVae, lower};
 use crate::graph::Vae;
 
@@ -13,7 +16,7 @@ use crate::graph::Vae;
 pub struct Settled {
     /// Ranges of every activation.
     pub ranges: Ranges,
-    /// Range method, headroom, rounding, bits of the weights.
+    /// Range method, headroom, rounding, bits of the weights, and the scales of 4-bit ones.
     pub options: QuantizeOptions,
 }
 
@@ -25,6 +28,8 @@ struct Record {
     input_headroom: f32,
     rounding: String,
     weight_bits: String,
+    #[serde(default)]
+    weight_scales: BTreeMap<String, Vec<u64>>,
 }
 
 impl Settled {
@@ -48,6 +53,7 @@ impl Settled {
                 Rounding::Single => "single".into(),
             },
             weight_bits: self.options.weight_bits.to_string(),
+            weight_scales: self.options.weight_scales.to_bits(),
         };
         // Numbers and strings only: nothing that JSON refuses.
         serde_json::to_string(&record).unwrap_or_default()
@@ -69,6 +75,7 @@ impl Settled {
                 other => return Err(format!("unknown rounding `{other}`")),
             },
             weight_bits: record.weight_bits.parse::<WeightBits>()?,
+            weight_scales: WeightScales::from_bits(record.weight_scales),
             ..QuantizeOptions::default()
         };
         Ok(Self { ranges: record.ranges, options })

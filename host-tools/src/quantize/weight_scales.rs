@@ -1,7 +1,8 @@
 //! The real size of a unit of each weight row.
 //!
-//! Finding the best 4-bit range of a row costs some dozens of passes over it. Training with
-//! quantized weights keeps what was found for a number of steps.
+//! Quantization searches the best 4-bit range of a row. Training with quantized weights begins
+//! there and learns it: a search among weights that already lie on a grid finds another one,
+//! and moves them all.
 
 use std::collections::BTreeMap;
 
@@ -32,6 +33,27 @@ impl WeightScales {
             (layer.name.clone(), scales)
         };
         Self { layers: vae.layers().filter(four).map(scales).collect() }
+    }
+
+    /// Those of a layer of the float graph.
+    pub(crate) fn layer_mut(&mut self, layer: &str) -> Option<&mut Vec<f64>> {
+        self.layers.get_mut(layer)
+    }
+
+    /// As bit patterns, which JSON keeps exactly.
+    pub(super) fn to_bits(&self) -> BTreeMap<String, Vec<u64>> {
+        let bits = |scales: &Vec<f64>| scales.iter().map(|scale| scale.to_bits()).collect();
+        self.layers.iter().map(|(layer, scales)| (layer.clone(), bits(scales))).collect()
+    }
+
+    /// From [`to_bits`](Self::to_bits); what is no positive number becomes the least one.
+    pub(super) fn from_bits(layers: BTreeMap<String, Vec<u64>>) -> Self {
+        let scale = |bits: u64| {
+            let scale = f64::from_bits(bits);
+            if scale.is_finite() && scale > 1e-30 { scale } else { 1e-30 }
+        };
+        let scales = |bits: Vec<u64>| bits.into_iter().map(scale).collect();
+        Self { layers: layers.into_iter().map(|(layer, bits)| (layer, scales(bits))).collect() }
     }
 
     /// Those of a layer; a merged head `mu+logvar` has its parts' one after the other.
@@ -66,7 +88,7 @@ pub(super) fn row_scale(row: &[f32], bits: u8) -> f64 {
 }
 
 /// The integer nearest to `w`, half away from zero.
-pub(super) fn integer(w: f64, scale: f64, bits: u8) -> i8 {
+pub(crate) fn integer(w: f64, scale: f64, bits: u8) -> i8 {
     let (least, most) = if bits == 4 { (-8.0, 7.0) } else { (-127.0, 127.0) };
     let q = (w / scale).clamp(least, most);
     // `as` truncates: one instruction where `round` is a call.

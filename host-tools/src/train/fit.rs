@@ -156,7 +156,10 @@ pub fn finetune(
             let (gradient, batch_loss) = match &mut qat {
                 Some(qat) => {
                     let View { mirror, effective } = qat.lower(&vae)?;
-                    gradients(effective, &batch, step.loss, config.shards, mirror)
+                    let (mut gradient, loss) =
+                        gradients(effective, &batch, step.loss, config.shards, mirror);
+                    qat.learn(&vae, &mut gradient, step.learning_rate);
+                    (gradient, loss)
                 }
                 None => gradients(&vae, &batch, step.loss, config.shards, &Float),
             };

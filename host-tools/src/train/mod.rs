@@ -13,6 +13,7 @@ mod finetune;
 mod fit;
 mod gradient;
 mod init;
+mod learned_scales;
 mod normalize;
 mod precision;
 mod qat;

@@ -6,21 +6,19 @@
 
 use ndarray::Array2;
 
+use super::gradient::Gradients;
+use super::learned_scales::LearnedScales;
 use crate::graph::Vae;
 use crate::quantize::{
     Mirror, QuantizeError, QuantizeOptions, QuantizedVae, Ranges, Settled, WeightScales, observe,
 };
 
-/// Steps between two searches for the best 4-bit range of each row.
-const SEARCH_EVERY: usize = 64;
-
 /// A quantized view of weights in training.
 pub(super) struct Qat {
     settled: Settled,
-    scales: WeightScales,
+    learned: LearnedScales,
     calibration: Array2<f32>,
     view: View,
-    steps: usize,
 }
 
 /// Weights as the device has them.
@@ -39,10 +37,11 @@ impl Qat {
         options: &QuantizeOptions,
     ) -> Result<Self, QuantizeError> {
         let ranges = observe(vae, calibration.view(), options)?;
-        let settled = Settled { ranges: ranges.settled(options.range), options: options.clone() };
-        let scales = WeightScales::search(vae, &options.weight_bits);
+        let weight_scales = WeightScales::search(vae, &options.weight_bits);
+        let options = QuantizeOptions { weight_scales, ..options.clone() };
+        let settled = Settled { ranges: ranges.settled(options.range), options };
         let view = View::of(vae, &settled.lower(vae)?, vae.clone())?;
-        Ok(Self { settled, scales, calibration, view, steps: 0 })
+        Ok(Self { settled, learned: LearnedScales::default(), calibration, view })
     }
 
     /// Chooses the ranges anew, with the weights as the device has them.
@@ -56,15 +55,15 @@ impl Qat {
 
     /// The view of a step.
     pub(super) fn lower(&mut self, vae: &Vae) -> Result<&View, QuantizeError> {
-        if self.steps.is_multiple_of(SEARCH_EVERY) {
-            self.scales = WeightScales::search(vae, &self.settled.options.weight_bits);
-        }
-        self.steps += 1;
-        let options =
-            QuantizeOptions { weight_scales: self.scales.clone(), ..self.settled.options.clone() };
-        let quantized = crate::quantize::lower(vae, &self.settled.ranges, &options)?;
+        let quantized = self.settled.lower(vae)?;
         self.view.update(vae, &quantized)?;
         Ok(&self.view)
+    }
+
+    /// Lets the scales of 4-bit weights follow the gradient, and stops that of weights beyond
+    /// their range; before the weights move.
+    pub(super) fn learn(&mut self, vae: &Vae, gradients: &mut Gradients, rate: f64) {
+        self.learned.step(&mut self.settled.options.weight_scales, vae, gradients, rate);
     }
 
     /// What later quantization will give, and its view.
