@@ -59,13 +59,17 @@ fn strides(layer: &LayerView<'_>) -> (usize, usize) {
     (inputs.next_multiple_of(lanes), outputs.next_multiple_of(lanes))
 }
 
-/// Bytes of work memory of [`run`].
+/// Bytes of work memory of [`run`]; 0 for other operators.
 pub(super) fn work_len(layer: &LayerView<'_>) -> usize {
+    if lines(layer) == 0 {
+        return 0;
+    }
     let (inputs, outputs) = strides(layer);
     POSITIONS * (2 * inputs + 2 * outputs + size_of::<i32>())
 }
 
 /// Runs a convolution on the vectors of all windows. Where `work` is too short nothing happens.
+#[inline(never)]
 pub(super) fn run(
     layer: &LayerView<'_>,
     rounding: Rounding,
