@@ -47,7 +47,7 @@ pub struct QuantizeArgs {
     /// Blob to write.
     #[arg(short, long, value_name = "OUT.pvae")]
     out: PathBuf,
-    /// Range of activations: minmax, percentile(P), mse [default: percentile(0.9999)].
+    /// Range of activations: minmax, percentile(P), mse [default: percentile(0.99999)].
     #[arg(long)]
     range: Option<RangeMethod>,
     /// Bits of the weights: 8 or 4, then exceptions by layer, e.g. 4,encoder.0=8 [default: 8; of a

@@ -40,7 +40,7 @@ use crate::graph::GraphError;
 pub enum RangeMethod {
     /// Least and greatest value seen.
     MinMax,
-    /// The range between the quantiles `1 - p` and `p`, e.g. 0.9999.
+    /// The range between the quantiles `1 - p` and `p`, e.g. 0.99999.
     Percentile(f64),
     /// The range with the least mean squared quantization error.
     MseOptimal,
@@ -49,12 +49,12 @@ pub enum RangeMethod {
 impl std::str::FromStr for RangeMethod {
     type Err = String;
 
-    /// `minmax`, `percentile` (0.9999), `percentile(0.999)`, `mse`.
+    /// `minmax`, `percentile` (0.99999), `percentile(0.999)`, `mse`.
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim().to_ascii_lowercase();
         match text.as_str() {
             "minmax" | "min-max" => return Ok(Self::MinMax),
-            "percentile" => return Ok(Self::Percentile(0.9999)),
+            "percentile" => return Ok(Self::Percentile(0.99999)),
             "mse" | "mse-optimal" => return Ok(Self::MseOptimal),
             _ => {}
         }
@@ -63,7 +63,7 @@ impl std::str::FromStr for RangeMethod {
         match number {
             Some(p) if p > 0.5 && p <= 1.0 => Ok(Self::Percentile(p)),
             _ => Err(format!(
-                "unknown range method `{text}`; known: minmax, percentile(0.9999) with a number in (0.5, 1], mse"
+                "unknown range method `{text}`; known: minmax, percentile(0.99999) with a number in (0.5, 1], mse"
             )),
         }
     }
@@ -100,7 +100,7 @@ pub struct QuantizeOptions {
 impl Default for QuantizeOptions {
     fn default() -> Self {
         Self {
-            range: RangeMethod::Percentile(0.9999),
+            range: RangeMethod::Percentile(0.99999),
             input_headroom: 3.0,
             rounding: picovae_core::fixed::Rounding::Double,
             weight_bits: WeightBits::default(),

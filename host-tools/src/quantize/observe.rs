@@ -21,7 +21,7 @@ pub struct Observer {
     min: f32,
     max: f32,
     sample: Vec<f32>,
-    /// Every `stride`-th value is kept.
+    /// One value of `stride` is kept, a power of two.
     stride: usize,
     seen: usize,
 }
@@ -56,12 +56,13 @@ impl Observer {
         for &value in values {
             self.min = self.min.min(value);
             self.max = self.max.max(value);
-            if self.seen.is_multiple_of(self.stride) {
+            // By lot: every `stride`-th value would be always of the same channels.
+            if lot(self.seen).is_multiple_of(self.stride) {
                 if self.sample.len() == SAMPLE_LEN {
                     let mut index = 0;
                     self.sample.retain(|_| {
                         index += 1;
-                        index % 2 == 1
+                        lot(index).is_multiple_of(2)
                     });
                     self.stride *= 2;
                 }
@@ -117,6 +118,14 @@ impl Observer {
         let fraction = best.map_or(1.0, |(fraction, _)| fraction);
         (min * fraction, max * fraction)
     }
+}
+
+/// A number that looks drawn, the same for the same index (Stafford's mix 13).
+fn lot(index: usize) -> usize {
+    let mut x = (index as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (x ^ (x >> 31)) as usize
 }
 
 /// What calibration saw of a model.
@@ -251,6 +260,21 @@ mod tests {
         // One outlier of 50 costs more clipped than the rest gains; a million of values would not.
         let (_, high) = observer.range(RangeMethod::MseOptimal);
         assert!(high > 40.0, "{high}");
+    }
+
+    #[test]
+    fn a_full_sample_keeps_every_channel() {
+        // One of sixteen channels is loud, at every place of many windows.
+        for loud in 0..16 {
+            let mut observer = Observer::default();
+            let values: Vec<f32> =
+                (0..5 << 20).map(|i| if i % 16 == loud { 8.0 } else { 1.0 }).collect();
+            observer.observe(&values);
+            let share = observer.sample.iter().filter(|v| **v == 8.0).count() as f64
+                / observer.sample.len() as f64;
+            assert!((share * 16.0 - 1.0).abs() < 0.05, "{loud}: {share}");
+            assert_eq!(observer.range(RangeMethod::Percentile(0.99)), (1.0, 8.0));
+        }
     }
 
     #[test]

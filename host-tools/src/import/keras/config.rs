@@ -110,6 +110,15 @@ impl<'j> Layer<'j> {
 }
 
 impl Layer<'_> {
+    /// Whether its class is the user's own, whose code is not in the file.
+    pub(super) fn is_of_user(&self) -> bool {
+        const RECURRENT: [&str; 5] = ["Bidirectional", "GRU", "LSTM", "RNN", "SimpleRNN"];
+        let module = self.whole.get("module").and_then(Json::as_str);
+        self.class == "Lambda"
+            || module.is_none_or(|module| !module.starts_with("keras"))
+                && !RECURRENT.contains(&self.class)
+    }
+
     /// The slices of a `GetItem`'s first call: (start, stop) an axis, the batch first.
     pub(super) fn slices(&self) -> Option<Vec<(Option<i64>, Option<i64>)>> {
         let list = self.whole.pointer("/inbound_nodes/0/args/1")?.as_array()?;

@@ -1,4 +1,4 @@
-//! Values cut apart by Keras' own functions: `ops.split(h, 2, axis=1)`, `h[:, :z]`.
+//! Values cut apart: `ops.split(h, 2, axis=1)`, `h[:, :z]`, layers of the user that do so.
 
 use super::Refused;
 use super::config::Layer;
@@ -43,6 +43,32 @@ impl Reader {
             self.network.add(Node::new(layer.name, layer.class, kind), &[x])
         };
         Ok(ends.into_iter().map(cut).collect())
+    }
+
+    /// Whether a layer of the user's own gives two values of one: the halves of a layer that
+    /// holds both heads, as TensorFlow's tutorial has it.
+    pub(super) fn halves(&self, layer: Layer<'_>, x: Value) -> bool {
+        let even =
+            self.network.shape(x).is_some_and(|shape| shape.last().is_some_and(|n| n % 2 == 0));
+        even && layer.is_of_user() && self.two_outputs.contains(layer.name)
+    }
+
+    /// The halves of the last axis: the code that says so is not read.
+    pub(super) fn cut_in_two(&mut self, layer: Layer<'_>, x: Value) -> Result<Vec<Value>, Refused> {
+        let shape = self.network.shape(x).map(<[usize]>::to_vec).ok_or_else(Refused::behind)?;
+        let (Some(axis), Some(len)) = (shape.len().checked_sub(1), shape.last()) else {
+            return Err(Refused::behind());
+        };
+        self.notes.push(format!(
+            "layer `{}` ({}) is taken to cut its input in two halves (its code is not read)",
+            layer.name, layer.class
+        ));
+        let half = len / 2;
+        let cut = |start: usize| {
+            let kind = Kind::Slice { axis, start, end: start + half };
+            self.network.add(Node::new(layer.name, layer.class, kind), &[x])
+        };
+        Ok([0, half].map(cut).to_vec())
     }
 
     /// `h[:, a:b]`.

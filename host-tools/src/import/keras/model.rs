@@ -5,7 +5,7 @@ use super::Refused;
 use super::config::{Layer, Tensor};
 use super::store::{Place, Store};
 use crate::import::network::{Kind, Layout, Network, Node, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Models inside models.
 const MAX_DEPTH: usize = 8;
@@ -28,12 +28,21 @@ pub(super) struct Reader {
     pub(super) notes: Vec<String>,
     depth: usize,
     too_large: bool,
+    /// Layers both of whose two outputs are read.
+    pub(super) two_outputs: HashSet<String>,
 }
 
 impl Reader {
     pub(super) fn new(store: Store) -> Self {
         let network = Network::new(Layout::ChannelsLast);
-        Self { network, store, notes: Vec::new(), depth: 0, too_large: false }
+        Self {
+            network,
+            store,
+            notes: Vec::new(),
+            depth: 0,
+            too_large: false,
+            two_outputs: HashSet::new(),
+        }
     }
 
     /// Reads the outermost model.
@@ -129,6 +138,8 @@ impl Reader {
             }
         }
         let outputs = model.ends("output_layers");
+        let read = open.iter().flat_map(|(.., reads)| reads).chain(&outputs);
+        self.two_outputs.extend(with_two_outputs(read));
         let calls: Vec<&str> = open.iter().map(|(layer, ..)| layer.name).collect();
         let inner = first_calls(&calls, open.iter().flat_map(|(.., reads)| reads));
         let outer = first_calls(&calls, &outputs);
@@ -189,6 +200,7 @@ impl Reader {
         }
         let values = match (layer.class, inputs) {
             ("Split", [x]) => self.split(layer, *x),
+            (_, [x]) if self.halves(layer, *x) => self.cut_in_two(layer, *x),
             _ => self.layer(layer, inputs, place).map(|value| vec![value]),
         };
         match values {
@@ -219,6 +231,15 @@ impl Reader {
     pub(super) fn add(&mut self, layer: Layer<'_>, kind: Kind, inputs: &[Value]) -> Value {
         self.network.add(Node::new(layer.name, layer.class, kind), inputs)
     }
+}
+
+/// Names of the layers whose outputs 0 and 1 are read, and no other.
+fn with_two_outputs<'t>(read: impl Iterator<Item = &'t Tensor>) -> HashSet<String> {
+    let mut seen: HashMap<&str, u8> = HashMap::new();
+    for tensor in read {
+        *seen.entry(&tensor.layer).or_default() |= 1 << tensor.output.min(2);
+    }
+    seen.into_iter().filter(|(_, outputs)| *outputs == 0b11).map(|(name, _)| name.into()).collect()
 }
 
 /// The number of each layer's first call in `references`. It is 0, but for
