@@ -39,6 +39,8 @@ pub enum Command {
     Finetune(commands::finetune::FineTuneArgs),
     /// Decode draws from the prior into a picture.
     Generate(commands::generate::GenerateArgs),
+    /// Teach a blob known states of the machine, so that an alarm says which it resembles.
+    Heads(commands::heads::HeadsArgs),
     /// Bring a model of another tool: PyTorch, ONNX, Keras, TensorFlow Lite.
     Import(commands::import::ImportArgs),
     /// Show a model's layers, sizes and needs.

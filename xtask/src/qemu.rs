@@ -66,6 +66,8 @@ pub struct Event {
     pub score: i64,
     /// Channel, band and percent of the error's largest share.
     pub carried: [u16; 3],
+    /// The known state that it resembles, empty for none.
+    pub resembles: String,
 }
 
 /// What a stream gave.
@@ -227,6 +229,8 @@ fn parse_stream(lines: &[String]) -> Result<Stream> {
                     field("band")?.parse()?,
                     field("percent")?.parse()?,
                 ],
+                // Last on the line: a name may hold blanks.
+                resembles: line.split_once("resembles=").map_or("", |(_, name)| name).into(),
             });
         }
         if let (Some(hash), Some(windows)) =
@@ -247,12 +251,18 @@ mod tests {
     fn a_streams_lines_are_read() {
         let lines = [
             "stream_window=16 score=-5",
-            "event=raised event_window=17 score=-6 channel=1 band=2 percent=30",
+            "event=raised event_window=17 score=-6 channel=1 band=2 percent=30 resembles=a coin",
             "stream_hash=ffff stream_windows=18 stream_alarms=1",
         ];
         let stream = parse_stream(&lines.map(String::from)).expect("lines of the app");
         assert_eq!((stream.hash.as_str(), stream.windows), ("ffff", 18));
-        let event = Event { name: "raised".into(), window: 17, score: -6, carried: [1, 2, 30] };
+        let event = Event {
+            name: "raised".into(),
+            window: 17,
+            score: -6,
+            carried: [1, 2, 30],
+            resembles: "a coin".into(),
+        };
         assert_eq!(stream.events, [event]);
     }
 

@@ -90,7 +90,7 @@ pub fn windows(shape: Shape, bytes: u64) -> u64 {
 /// A line of `picovae simulate --events`.
 fn event(line: &str) -> Result<Event> {
     let fields: Vec<&str> = line.split(',').collect();
-    let [_, _, window, _, name, _, channel, band, percent, raw] = fields[..] else {
+    let [_, _, window, _, name, _, channel, band, percent, raw, resembles] = fields[..] else {
         bail!("an event has other fields than expected: {line}")
     };
     Ok(Event {
@@ -98,6 +98,7 @@ fn event(line: &str) -> Result<Event> {
         window: window.parse()?,
         score: raw.parse()?,
         carried: [channel.parse()?, band.parse()?, percent.parse()?],
+        resembles: resembles.into(),
     })
 }
 
@@ -138,9 +139,14 @@ mod tests {
 
     #[test]
     fn an_event_line_is_read() {
-        let line = "night.npy,0,17,136,raised,1.5,2,3,40,98304";
-        let expected =
-            Event { name: "raised".into(), window: 17, score: 98_304, carried: [2, 3, 40] };
+        let line = "night.npy,0,17,136,raised,1.5,2,3,40,98304,coin";
+        let expected = Event {
+            name: "raised".into(),
+            window: 17,
+            score: 98_304,
+            carried: [2, 3, 40],
+            resembles: "coin".into(),
+        };
         assert_eq!(event(line).unwrap(), expected);
         assert!(event("night.npy,0,17").is_err());
     }

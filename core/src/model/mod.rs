@@ -28,6 +28,8 @@ pub use plan::{ArenaPlan, Step};
 use crate::fixed::Rounding;
 use crate::frontend::Frontend;
 use crate::score::mahalanobis::LatentGaussian;
+#[cfg(feature = "latent-heads")]
+use crate::score::resemblance::Resemblance;
 use crate::score::{Score, ScoreKind};
 use crate::stream::{Decision, HealthChecks, NormalFeatures};
 use wire::sections::Sections;
@@ -223,6 +225,22 @@ impl<'a> Model<'a> {
     /// How the latents of normal windows lie, where the blob says.
     pub fn latent_gaussian(&self) -> Option<LatentGaussian<'a>> {
         check_score::latent_gaussian(self).unwrap_or(None)
+    }
+
+    /// Which known state of the machine a latent, `[latent_len]`, resembles: the classifier's word where the
+    /// blob has one, else the nearest cluster. `None` where it knows no states.
+    #[cfg(feature = "latent-heads")]
+    pub fn resemblance(&self, mu: &[i16]) -> Option<Resemblance<'a>> {
+        let (found, names) = match check_score::classifier(self).ok()? {
+            Some((classifier, names)) => (classifier.classify(mu), names),
+            None => {
+                let (clusters, names) = check_score::clusters(self).ok()??;
+                (clusters.nearest(mu), names)
+            }
+        };
+        let (class, margin) = found?;
+        let name = names.split('\n').nth(class.into()).unwrap_or("");
+        Some(Resemblance { class, name, margin })
     }
 
     /// The score the model was calibrated for.

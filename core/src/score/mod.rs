@@ -5,6 +5,8 @@ pub mod kl_divergence;
 pub mod likelihood;
 pub mod mahalanobis;
 pub mod reconstruction_error;
+#[cfg(feature = "latent-heads")]
+pub mod resemblance;
 
 use serde::{Deserialize, Serialize};
 

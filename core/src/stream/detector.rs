@@ -2,6 +2,8 @@
 
 use crate::model::Model;
 use crate::score::attribution::Attribution;
+#[cfg(feature = "latent-heads")]
+use crate::score::resemblance::Resemblance;
 use crate::score::{Score, ScoreKind};
 #[cfg(feature = "recalibration")]
 use crate::stream::recalibration::Recalibration;
@@ -119,6 +121,12 @@ impl<'m, 'a> Detector<'m, 'a> {
     /// Which channel or band carried the last window's error.
     pub fn attribution(&self) -> Attribution {
         self.vae.attribution()
+    }
+
+    /// Which known state of the machine the last window resembles, where the blob knows some.
+    #[cfg(feature = "latent-heads")]
+    pub fn resemblance(&self) -> Option<Resemblance<'a>> {
+        self.vae.model().resemblance(self.vae.mu())
     }
 
     /// Takes one frame, `[channels]`; gives a verdict if it ends a window.

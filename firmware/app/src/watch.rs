@@ -71,13 +71,14 @@ impl<'m, 'a> Watch<'m, 'a> {
         if let Some(event) = verdict.event {
             let carried = self.detector.attribution();
             defmt::info!(
-                "event={=str} event_window={=u32} score={=i64} channel={=u16} band={=u16} percent={=u8}",
+                "event={=str} event_window={=u32} score={=i64} channel={=u16} band={=u16} percent={=u8} resembles={=str}",
                 event.name(),
                 verdict.window,
                 verdict.score.0,
                 carried.channel,
                 carried.band,
                 carried.percent(),
+                self.detector.resemblance().map_or("", |known| known.name),
             );
         }
         Some(verdict)

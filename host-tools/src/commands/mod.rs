@@ -13,6 +13,7 @@ pub mod fit;
 mod fit_report;
 pub mod front_end;
 pub mod generate;
+pub mod heads;
 pub mod import;
 pub mod inspect;
 mod model_file;
@@ -41,6 +42,7 @@ pub fn run(command: Command, printer: &mut Printer) -> miette::Result<ExitCode> 
         Command::Fit(args) => fit::run(*args, printer),
         Command::Finetune(args) => finetune::run(args, printer),
         Command::Generate(args) => generate::run(args, printer),
+        Command::Heads(args) => heads::run(args, printer),
         Command::Import(args) => import::run(args, printer),
         Command::Inspect(args) => inspect::run(args, printer),
         Command::Prune(args) => prune::run(args, printer),

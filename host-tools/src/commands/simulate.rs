@@ -51,7 +51,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "FILE.csv")]
     scores: Option<PathBuf>,
     /// Stream each clip through the detector and write a line a change of state:
-    /// recording,clip,window,start_frame,event,score,channel,band,percent,raw.
+    /// recording,clip,window,start_frame,event,score,channel,band,percent,raw,resembles.
     #[arg(long, value_name = "FILE.csv", conflicts_with = "limit")]
     events: Option<PathBuf>,
     /// Let the device learn its threshold from the first rows of each clip: the scores and alarms are then
@@ -301,8 +301,9 @@ fn write_events(
     hash: &mut ActivationHash,
 ) -> miette::Result<usize> {
     let frontend = frontend_of(model);
-    let mut text =
-        String::from("recording,clip,window,start_frame,event,score,channel,band,percent,raw\n");
+    let mut text = String::from(
+        "recording,clip,window,start_frame,event,score,channel,band,percent,raw,resembles\n",
+    );
     let mut raised = 0;
     for recording in recordings {
         let clips = recording.clips(&frontend)?;
@@ -312,13 +313,14 @@ fn write_events(
             let score = real_score(event.score, model.score_kind());
             writeln!(
                 text,
-                "{},{},{},{},{},{score},{channel},{band},{percent},{}",
+                "{},{},{},{},{},{score},{channel},{band},{percent},{},{}",
                 file_name(&recording.path),
                 event.clip,
                 event.window,
                 event.start,
                 event.name(),
                 event.score.0,
+                event.resembles,
             )
             .into_diagnostic()?;
         }

@@ -1,9 +1,11 @@
 //! Blobs: writing them, and holding them in memory as the device would.
 
 mod blob;
+mod heads;
 pub mod pack;
 mod sections;
 mod write;
 
 pub use blob::{Blob, BlobError};
+pub use heads::with_heads;
 pub use write::{Calibrated, core_score, write};

@@ -51,7 +51,15 @@ pub(super) fn sections(payload: &mut Payload, model: &QuantizedVae) -> Sections 
         deviation: payload.push(bytemuck::cast_slice(&normal.deviation), 4).offset,
     });
     let sampling = extras.sampling;
-    Sections { decimation, spectrum, latent_gaussian, sampling, decision, normal_features }
+    Sections {
+        decimation,
+        spectrum,
+        latent_gaussian,
+        sampling,
+        decision,
+        normal_features,
+        ..Sections::default()
+    }
 }
 
 /// Whether a reader of version 1 understands the blob.

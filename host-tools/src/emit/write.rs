@@ -73,6 +73,16 @@ impl Payload {
         Span { offset, len: bytes.len() as u32 }
     }
 
+    /// One that begins with these bytes.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
+    /// All bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     fn multipliers(&mut self, multipliers: &[Multiplier]) -> (u32, u32) {
         let values: Vec<i32> = multipliers.iter().map(|m| m.multiplier).collect();
         let shifts: Vec<i8> = multipliers.iter().map(|m| m.shift).collect();

@@ -9,6 +9,7 @@
 
 mod extras;
 mod grid;
+mod heads;
 mod integers;
 mod lower;
 mod mirror;
@@ -21,6 +22,7 @@ mod weight_scales;
 
 pub use extras::{Extras, IntDecision, IntLatentGaussian, IntNormalFeatures};
 pub use grid::{Grid, Multiplier};
+pub use heads::{IntHead, IntHeads, KnownState};
 pub use integers::{
     IntFrontend, IntLatent, IntLayer, IntLikelihood, IntMatrix, IntOp, IntOutput, QuantizedVae,
 };

@@ -9,7 +9,7 @@ use crate::graph::Frontend;
 use crate::recording::Clips;
 
 /// A change of state.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StreamEvent {
     /// Clip of the recording.
     pub clip: usize,
@@ -23,6 +23,8 @@ pub struct StreamEvent {
     pub score: Score,
     /// Channel, band and percent of the error's largest share.
     pub attribution: (u16, u16, u8),
+    /// The known state that the window resembles most; empty where the blob knows none.
+    pub resembles: String,
 }
 
 impl StreamEvent {
@@ -189,6 +191,7 @@ pub fn stream_events(
                 event,
                 score: verdict.score,
                 attribution: (carried.channel, carried.band, carried.percent()),
+                resembles: detector.resemblance().map_or(String::new(), |known| known.name.into()),
             }
         }));
     })?;

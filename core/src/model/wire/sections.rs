@@ -6,6 +6,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
+mod latent_heads;
+
+pub use latent_heads::{LatentClassifier, LatentClusters};
+
 use crate::frontend::Taper;
 
 /// One section as it lies in the payload.
@@ -38,6 +42,10 @@ pub mod kind {
     pub const DECISION: u32 = 5;
     /// [`NormalFeatures`](super::NormalFeatures).
     pub const NORMAL_FEATURES: u32 = 6;
+    /// [`LatentClusters`](super::LatentClusters).
+    pub const LATENT_CLUSTERS: u32 = 7;
+    /// [`LatentClassifier`](super::LatentClassifier).
+    pub const LATENT_CLASSIFIER: u32 = 8;
 }
 
 /// The sections of a blob, each at most once.
@@ -55,6 +63,10 @@ pub struct Sections {
     pub decision: Option<Decision>,
     /// Where the features of normal windows lie.
     pub normal_features: Option<NormalFeatures>,
+    /// Known states of the machine, by distance.
+    pub latent_clusters: Option<LatentClusters>,
+    /// Known states of the machine, by a plane between them.
+    pub latent_classifier: Option<LatentClassifier>,
 }
 
 impl Sections {
@@ -69,6 +81,11 @@ impl Sections {
                     continue;
                 }
                 kind::NORMAL_FEATURES if !cfg!(feature = "recalibration") => continue,
+                kind::LATENT_CLUSTERS | kind::LATENT_CLASSIFIER
+                    if !cfg!(feature = "latent-heads") =>
+                {
+                    continue;
+                }
                 kind::SPECTRUM if !cfg!(feature = "spectrum") => {
                     sections.spectrum.replace(Spectrum::NONE).is_some()
                 }
@@ -80,6 +97,12 @@ impl Sections {
                 kind::DECISION => sections.decision.replace(Decision::read(words)?).is_some(),
                 kind::NORMAL_FEATURES => {
                     sections.normal_features.replace(NormalFeatures::read(words)?).is_some()
+                }
+                kind::LATENT_CLUSTERS => {
+                    sections.latent_clusters.replace(LatentClusters::read(words)?).is_some()
+                }
+                kind::LATENT_CLASSIFIER => {
+                    sections.latent_classifier.replace(LatentClassifier::read(words)?).is_some()
                 }
                 _ => return None,
             };
@@ -101,6 +124,8 @@ impl Sections {
             record(kind::SAMPLING, self.sampling.map(Sampling::words)),
             record(kind::DECISION, self.decision.map(Decision::words)),
             record(kind::NORMAL_FEATURES, self.normal_features.map(NormalFeatures::words)),
+            record(kind::LATENT_CLUSTERS, self.latent_clusters.map(LatentClusters::words)),
+            record(kind::LATENT_CLASSIFIER, self.latent_classifier.map(LatentClassifier::words)),
         ]
         .into_iter()
         .flatten()
