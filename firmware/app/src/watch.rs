@@ -54,6 +54,11 @@ impl<'m, 'a> Watch<'m, 'a> {
         result
     }
 
+    /// Tells that frames are missing, see [`Detector::gap`].
+    pub fn gap(&mut self) {
+        self.detector.gap();
+    }
+
     /// Takes one frame, `[channels]`; logs and gives the verdict if it ends a window.
     pub fn push(&mut self, frame: &[i16]) -> Option<Verdict> {
         let verdict = self.detector.push_traced(frame, &mut self.hash)?;

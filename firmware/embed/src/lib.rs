@@ -79,6 +79,7 @@ fn try_model(default: &str) -> Result<(), String> {
          /// Samples a frame.\n\
          pub const CHANNELS: usize = {channels};\n\
          /// Words of memory to learn in.\n\
+         #[allow(dead_code)]\n\
          pub const LEARNING_LEN: usize = {learning_len};\n",
         blob = absolute(&blob_path)?,
         arena_len = model.arena_len(),

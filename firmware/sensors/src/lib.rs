@@ -10,5 +10,3 @@ pub mod supervise;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_supervise;

@@ -1,85 +1,132 @@
-//! The drivers against a bus that is an array of registers.
+//! Every fault of bus and sensor, as a mocked bus shows it: told once, tried again, sampling resumes.
 
-use core::convert::Infallible;
+use embedded_hal_async::i2c::{ErrorKind, NoAcknowledgeSource};
+use embedded_hal_mock::eh1::delay::CheckedDelay;
+use embedded_hal_mock::eh1::delay::Transaction as Pause;
+use embedded_hal_mock::eh1::i2c::{Mock, Transaction};
+
+use crate::lis3dh::{ADDRESS_LOW, COUNTS_PER_G, Lis3dh};
+use crate::supervise::{Fault, Policy, Supervised};
+
+extern crate std;
 use core::future::Future;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
+use std::vec::Vec;
+use std::{iter, vec};
 
-use embedded_hal_async::i2c::{ErrorType, I2c, Operation};
-
-use crate::lis3dh::{ADDRESS_LOW, Error, Lis3dh};
-
-/// A register file with an address pointer that moves on if its top bit was set.
-struct Registers {
-    values: [u8; 128],
-    pointer: u8,
-    increments: bool,
-}
-
-impl Registers {
-    fn new(identity: u8) -> Self {
-        let mut values = [0; 128];
-        values[0x0f] = identity;
-        Self { values, pointer: 0, increments: false }
-    }
-}
-
-impl ErrorType for Registers {
-    type Error = Infallible;
-}
-
-impl I2c for Registers {
-    async fn transaction(
-        &mut self,
-        address: u8,
-        operations: &mut [Operation<'_>],
-    ) -> Result<(), Infallible> {
-        assert_eq!(address, ADDRESS_LOW);
-        for operation in operations {
-            match operation {
-                Operation::Write(bytes) => {
-                    self.pointer = bytes[0] & 0x7f;
-                    self.increments = bytes[0] & 0x80 != 0;
-                    if let Some(&value) = bytes.get(1) {
-                        self.values[usize::from(self.pointer)] = value;
-                    }
-                }
-                Operation::Read(bytes) => {
-                    for byte in bytes.iter_mut() {
-                        *byte = self.values[usize::from(self.pointer)];
-                        self.pointer += u8::from(self.increments);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
+const NACK: ErrorKind = ErrorKind::NoAcknowledge(NoAcknowledgeSource::Address);
+const POLICY: Policy = Policy { retries: 1, pause_ms: 10, longest_ms: 25, stuck_frames: 5 };
 
 /// Runs a future that never waits.
-pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
+fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
-        Poll::Pending => panic!("the bus never waits"),
+        Poll::Pending => panic!("the mocked bus never waits"),
     }
 }
 
-#[test]
-fn a_lis3dh_is_started_and_read() {
-    let mut bus = Registers::new(0x33);
-    // x = 1, y = -1 g, z = 1 g, little-endian.
-    bus.values[0x28..0x2e].copy_from_slice(&[0x01, 0x00, 0x00, 0xc0, 0x00, 0x40]);
-    let registers = &mut bus;
-    let sample = now(async {
-        let mut sensor = Lis3dh::start(&mut *registers, ADDRESS_LOW).await.expect("it is there");
-        sensor.read().await
-    });
-    assert_eq!(sample, Ok([1, -16_384, 16_384]));
-    assert_eq!((bus.values[0x20], bus.values[0x22], bus.values[0x23]), (0x67, 0x10, 0x88));
+fn set(register: u8, value: u8) -> Transaction {
+    Transaction::write(ADDRESS_LOW, vec![register, value])
+}
+
+fn get(register: u8, bytes: &[u8]) -> Transaction {
+    Transaction::write_read(ADDRESS_LOW, vec![register], bytes.to_vec())
+}
+
+/// Identity and settings.
+fn start() -> Vec<Transaction> {
+    let settings = [(0x20, 0x67), (0x23, 0x88), (0x24, 0x40), (0x2e, 0x00), (0x2e, 0x80)];
+    let settings = settings.map(|(register, value)| set(register, value));
+    iter::once(get(0x0f, &[0x33])).chain(settings).collect()
+}
+
+/// A read of so many samples, all of this x.
+fn samples(count: u8, x: u8) -> Vec<Transaction> {
+    let sample = |_| get(0xa8, &[x, 0, 0, 0, 0, 0x40]);
+    iter::once(get(0x2f, &[count])).chain((0..count).map(sample)).collect()
+}
+
+/// Reads as often as there are results, which must be these; the bus and the pauses must
+/// have been exactly those given.
+fn check(bus: Vec<Vec<Transaction>>, pauses_ms: &[u32], results: &[Result<usize, Fault>]) {
+    let mut bus = Mock::new(&bus.concat());
+    let pauses: Vec<Pause> = pauses_ms.iter().map(|&ms| Pause::async_delay_ms(ms)).collect();
+    let mut delay = CheckedDelay::new(&pauses);
+    let sensor = Lis3dh::new(bus.clone(), ADDRESS_LOW);
+    let mut supervised = Supervised::new(sensor, delay.clone(), POLICY);
+    let mut frames = [[0; 3]; 8];
+    for (index, expected) in results.iter().enumerate() {
+        assert_eq!(now(supervised.read(&mut frames)), *expected, "read {index}");
+    }
+    let faults = results.iter().filter(|result| result.is_err()).count();
+    assert_eq!(supervised.faults() as usize, faults);
+    bus.done();
+    delay.done();
 }
 
 #[test]
-fn another_device_is_refused() {
-    let refused = now(Lis3dh::start(Registers::new(0x44), ADDRESS_LOW));
-    assert!(matches!(refused, Err(Error::Identity { found: 0x44 })));
+fn samples_are_read_as_they_come() {
+    let bus = vec![start(), samples(3, 1), samples(0, 0), samples(2, 9)];
+    check(bus, &[0], &[Ok(3), Ok(0), Ok(2)]);
+}
+
+#[test]
+fn counts_are_little_endian_in_the_order_of_the_axes() {
+    let sample = vec![get(0x2f, &[1]), get(0xa8, &[0x01, 0x00, 0x00, 0xc0, 0x00, 0x40])];
+    let mut bus = Mock::new(&[start(), sample].concat());
+    let mut delay = CheckedDelay::new(&[Pause::async_delay_ms(0)]);
+    let sensor = Lis3dh::new(bus.clone(), ADDRESS_LOW);
+    let mut supervised = Supervised::new(sensor, delay.clone(), POLICY);
+    let mut frames = [[0; 3]; 8];
+    assert_eq!(now(supervised.read(&mut frames)), Ok(1));
+    assert_eq!(frames[0], [1, -COUNTS_PER_G as i16, COUNTS_PER_G as i16]);
+    bus.done();
+    delay.done();
+}
+
+#[test]
+fn a_bus_error_is_tried_again_at_once() {
+    let failed = vec![get(0x2f, &[1]).with_error(ErrorKind::ArbitrationLoss)];
+    check(vec![start(), failed, samples(1, 1)], &[0], &[Ok(1)]);
+}
+
+#[test]
+fn a_bus_that_fails_on_is_told_and_the_sensor_restarted() {
+    let failed = || vec![get(0x2f, &[1]).with_error(ErrorKind::Bus)];
+    let bus = vec![start(), failed(), failed(), start(), samples(1, 1)];
+    check(bus, &[0, 10], &[Err(Fault::Bus), Ok(1)]);
+}
+
+#[test]
+fn nobody_answers_and_the_pauses_grow_to_their_limit() {
+    let absent = || vec![get(0x0f, &[0]).with_error(NACK)];
+    let bus = vec![absent(), absent(), absent(), absent(), start(), samples(1, 1)];
+    let none = Err(Fault::NoAcknowledge);
+    check(bus, &[0, 10, 20, 25, 25], &[none, none, none, none, Ok(1)]);
+}
+
+#[test]
+fn a_nack_within_a_sample_loses_no_more_than_that_read() {
+    let broken = vec![get(0x2f, &[2]), get(0xa8, &[0; 6]).with_error(NACK)];
+    check(vec![start(), broken, samples(2, 4)], &[0], &[Ok(2)]);
+}
+
+#[test]
+fn another_device_is_named() {
+    let other = vec![get(0x0f, &[0x44])];
+    let bus = vec![other, start(), samples(1, 1)];
+    check(bus, &[0, 10], &[Err(Fault::Identity { found: 0x44 }), Ok(1)]);
+}
+
+#[test]
+fn an_overrun_is_told_and_sampling_goes_on_without_a_restart() {
+    let overrun = vec![get(0x2f, &[0x5f]), set(0x2e, 0x00), set(0x2e, 0x80)];
+    check(vec![start(), overrun, samples(2, 1)], &[0], &[Err(Fault::Overrun), Ok(2)]);
+}
+
+#[test]
+fn stuck_data_restart_the_sensor() {
+    let bus = vec![start(), samples(4, 7), samples(2, 7), start(), samples(4, 7), samples(1, 8)];
+    check(bus, &[0, 10], &[Ok(4), Err(Fault::Stuck), Ok(4), Ok(1)]);
 }

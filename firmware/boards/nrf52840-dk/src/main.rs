@@ -2,21 +2,23 @@
 //!
 //! At the start it scores the windows embedded in the image, if there are any:
 //! the hash it logs is the one that `picovae simulate` prints for them. Then it
-//! watches the accelerometer. Wiring: README.md.
+//! watches the accelerometer, whose FIFO gathers samples while a window is scored; a fault of sensor
+//! or bus is logged and tried again. Wiring: README.md.
 #![no_std]
 #![no_main]
 
 use cortex_m as _;
 use defmt_rtt as _;
 use embassy_executor::Spawner;
-use embassy_nrf::gpio::{Input, Level, Output, OutputDrive, Pull};
+use embassy_nrf::gpio::{Level, Output, OutputDrive};
 use embassy_nrf::twim::{self, Twim};
 use embassy_nrf::{bind_interrupts, peripherals};
-use embassy_time::{Duration, with_timeout};
+use embassy_time::{Delay, Duration, Ticker};
 use panic_probe as _;
 use picovae_app::{Embedded, Watch, open, run};
 use picovae_core::{Arena, Model};
 use picovae_sensors::lis3dh::{self, Lis3dh};
+use picovae_sensors::supervise::{Fault, Policy, Supervised};
 use static_cell::ConstStaticCell;
 
 /// What `build.rs` found in the blob.
@@ -59,54 +61,68 @@ async fn main(_spawner: Spawner) {
         return;
     }
     let led = Output::new(board.P0_13, Level::High, OutputDrive::Standard);
-    let ready = Input::new(board.P1_01, Pull::Down);
     let mut config = twim::Config::default();
     config.frequency = twim::Frequency::K400;
     let buffer = TWI_BUFFER.take();
     let bus = Twim::new(board.TWISPI0, Interrupts, board.P0_26, board.P0_27, config, buffer);
-    match Lis3dh::start(bus, lis3dh::ADDRESS_LOW).await {
-        Ok(sensor) => watch(&model, arena, samples, sensor, ready, led).await,
-        Err(lis3dh::Error::Bus(error)) => {
-            defmt::error!("no accelerometer at {=u8:#x}: {}", lis3dh::ADDRESS_LOW, error);
-        }
-        Err(lis3dh::Error::Identity { found }) => {
-            defmt::error!("WHO_AM_I is {=u8:#x}: neither LIS3DH nor LIS2DH12", found);
-        }
-    }
+    let sensor = Lis3dh::new(bus, lis3dh::ADDRESS_LOW);
+    watch(&model, arena, samples, Supervised::new(sensor, Delay, Policy::default()), led).await;
 }
 
-/// Sample by sample, for ever, or until the sensor fails.
+/// Time between two looks at the FIFO: it has room for three times as much.
+const PACE: Duration = Duration::from_millis(50);
+
+/// Samples taken at a time: all that the FIFO holds.
+const BATCH: usize = 32;
+
+/// Sample by sample, for ever.
 async fn watch(
     model: &Model<'_>,
     arena: &mut [u8],
     ring: &mut [i16],
-    mut sensor: Lis3dh<Twim<'_>>,
-    mut ready: Input<'_>,
+    mut sensor: Supervised<Lis3dh<Twim<'_>>, Delay, AXES>,
     mut led: Output<'_>,
-) {
-    let Ok(mut watch) = Watch::new(model, arena, ring) else { return };
-    // Ten sample times: INT1 is not connected, or the sensor stopped.
-    let patience = Duration::from_hz(lis3dh::RATE_HZ.into()) * 10;
+) -> ! {
+    let Ok(mut watch) = Watch::new(model, arena, ring) else {
+        // Logged; there is nothing to watch with.
+        core::future::pending().await
+    };
+    let mut pace = Ticker::every(PACE);
+    let mut frames = [[0; AXES]; BATCH];
     loop {
-        if with_timeout(patience, ready.wait_for_high()).await.is_err() {
-            defmt::error!("no data-ready on P1.01");
-            break;
-        }
-        let sample = match sensor.read().await {
-            Ok(sample) => sample,
-            Err(error) => {
-                defmt::error!("accelerometer: {}", error);
-                break;
+        pace.next().await;
+        let count = match sensor.read(&mut frames).await {
+            Ok(count) => count,
+            Err(fault) => {
+                report(fault, sensor.faults());
+                watch.gap();
+                continue;
             }
         };
-        // Down, not toward zero: a quotient that is 0 twice as often as 1 is no quotient.
-        let frame = sample.map(|count| {
-            (i32::from(count) * MODEL_COUNTS_PER_G).div_euclid(lis3dh::COUNTS_PER_G) as i16
-        });
-        if let Some(verdict) = watch.push(&frame) {
-            // LED1 is lit by a low level.
-            led.set_level(if verdict.is_anomaly() { Level::Low } else { Level::High });
+        for sample in frames.iter().take(count) {
+            // Down, not toward zero: a quotient that is 0 twice as often as 1 is no quotient.
+            let frame = sample.map(|count| {
+                (i32::from(count) * MODEL_COUNTS_PER_G).div_euclid(lis3dh::COUNTS_PER_G) as i16
+            });
+            if let Some(verdict) = watch.push(&frame) {
+                // LED1 is lit by a low level.
+                led.set_level(if verdict.is_anomaly() { Level::Low } else { Level::High });
+            }
         }
     }
-    watch.report();
+}
+
+/// What is wrong, once each time.
+fn report(fault: Fault, faults: u32) {
+    match fault {
+        Fault::Bus => defmt::error!("accelerometer: bus error (fault {=u32})", faults),
+        Fault::Identity { found } => {
+            defmt::error!("WHO_AM_I is {=u8:#x}: neither LIS3DH nor LIS2DH12", found);
+        }
+        Fault::NoAcknowledge => {
+            defmt::error!("nobody answers at {=u8:#x} (fault {=u32})", lis3dh::ADDRESS_LOW, faults);
+        }
+        Fault::Overrun => defmt::warn!("samples were lost (fault {=u32})", faults),
+        Fault::Stuck => defmt::error!("the accelerometer is stuck (fault {=u32})", faults),
+    }
 }
