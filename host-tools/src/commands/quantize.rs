@@ -8,7 +8,8 @@ use miette::IntoDiagnostic;
 use picovae::graph::{Likelihood, ScoreKind};
 use picovae::import::{Int8Model, read_settled};
 use picovae::quantize::{
-    QuantizeError, QuantizeOptions, RangeMethod, Settled, WeightBits, lower, observe,
+    QuantizeError, QuantizeOptions, RangeMethod, Settled, WeightBits, correct_biases, lower,
+    observe,
 };
 use picovae::recording::WindowSet;
 use picovae::simulate::{Assembled, DetectorOptions, FalseAlarms, assemble, real_score, score_set};
@@ -60,6 +61,9 @@ pub struct QuantizeArgs {
     /// Rounding of requantization [default: double].
     #[arg(long, value_enum)]
     rounding: Option<RoundingArg>,
+    /// Take the mean error of rounded weights back with the biases, layer by layer.
+    #[arg(long)]
+    correct_bias: bool,
     /// Core the weights are packed for.
     #[arg(long, value_name = "CORE", default_value = "portable", value_parser = TARGETS)]
     target: String,
@@ -158,7 +162,15 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
     let features = set.features(&vae.frontend, &indices);
     let quantized = match args.settled()? {
         Some(settled) => settled.lower(&vae)?,
-        None => lower(&vae, &observe(&vae, features.view(), &options)?, &options)?,
+        None => {
+            let ranges = observe(&vae, features.view(), &options)?;
+            if args.correct_bias {
+                let corrected = correct_biases(&vae, &ranges, &options, features.view())?;
+                lower(&corrected, &ranges, &options)?
+            } else {
+                lower(&vae, &ranges, &options)?
+            }
+        }
     };
     let detector = DetectorOptions {
         target: args.target.clone(),
@@ -224,7 +236,8 @@ impl QuantizeArgs {
         let asked = self.range.is_some()
             || self.weight_bits.is_some()
             || self.input_headroom.is_some()
-            || self.rounding.is_some();
+            || self.rounding.is_some()
+            || self.correct_bias;
         if settled.is_some() && asked {
             eprintln!(
                 "note: the ranges and weight bits of quantization-aware training are not used, for options ask for others"

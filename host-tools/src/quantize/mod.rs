@@ -7,6 +7,7 @@
 //! The arithmetic these numbers feed is `docs/numerics.md`; nothing here runs
 //! an integer kernel, the core does.
 
+mod correct_bias;
 mod extras;
 mod grid;
 mod heads;
@@ -16,10 +17,13 @@ mod mirror;
 #[cfg(test)]
 pub(crate) mod mirror_tests;
 mod observe;
+#[cfg(test)]
+mod post_training_tests;
 mod settled;
 mod weight_bits;
 mod weight_scales;
 
+pub use correct_bias::correct_biases;
 pub use extras::{Extras, IntDecision, IntLatentGaussian, IntNormalFeatures};
 pub use grid::{Grid, Multiplier};
 pub use heads::{IntHead, IntHeads, KnownState};
