@@ -215,18 +215,19 @@ fn is_one(value: &usize) -> bool {
     *value == 1
 }
 
-/// A number, or a list of numbers.
+/// A number, or a list of numbers. Through a JSON value: serde's untagged enums do not know the numbers of
+/// `serde_json`'s `arbitrary_precision`, which any crate of a build may turn on.
 fn one_or_many<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Vec<f32>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMany {
-        One(f32),
-        Many(Vec<f32>),
+    use serde::de::Error;
+    use serde_json::Value;
+    let number = |value: &Value| {
+        let number = value.as_f64().map(|number| number as f32);
+        number.ok_or_else(|| D::Error::custom(format!("`{value}` is not a number")))
+    };
+    match Value::deserialize(input)? {
+        Value::Array(many) => many.iter().map(number).collect(),
+        one => Ok(vec![number(&one)?]),
     }
-    Ok(match OneOrMany::deserialize(input)? {
-        OneOrMany::One(one) => vec![one],
-        OneOrMany::Many(many) => many,
-    })
 }
 
 #[cfg(test)]
@@ -266,5 +267,20 @@ mod tests {
         assert!(error.to_string().contains("scale is 0"), "{error}");
         frontend.scale = vec![1.0];
         assert!(frontend.validate().unwrap_err().to_string().contains("number of scales"));
+    }
+
+    #[test]
+    fn one_lsb_or_one_a_channel_are_read() {
+        let json = |lsb: &str| {
+            format!(
+                r#"{{"window_len":2,"hop":1,"channels":2,"remove_mean":false,"offset":[0,0],"scale":[1,1],"input_lsb":{lsb}}}"#
+            )
+        };
+        let lsb = |text: &str| {
+            serde_json::from_str::<Frontend>(&json(text)).map(|frontend| frontend.input_lsb)
+        };
+        assert_eq!(lsb("0.25").unwrap(), [0.25]);
+        assert_eq!(lsb("[0.0009765625, 1]").unwrap(), [0.000_976_562_5, 1.0]);
+        assert!(lsb(r#"["a"]"#).is_err());
     }
 }
