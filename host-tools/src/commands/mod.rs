@@ -15,6 +15,7 @@ pub mod front_end;
 pub mod generate;
 pub mod heads;
 pub mod import;
+mod injection;
 pub mod inspect;
 mod model_file;
 mod progress;

@@ -17,6 +17,7 @@ use picovae_core::trace::ActivationHash;
 use picovae_core::{Event, Model, Score};
 use serde::Serialize;
 
+use super::injection::InjectionArgs;
 use super::model_file::{ForeignArgs, open_blob};
 use super::progress;
 use crate::args::file_name;
@@ -27,6 +28,7 @@ use crate::printer::{Listing, Printer};
 #[command(after_help = "Examples:
   picovae simulate fan.pvae night.npy
   picovae simulate fan.pvae night.npy --scores night.csv --plot night.png --json
+  picovae simulate fan.pvae normal.npy --inject drift@4000..6000:2 --inject spike@8000..9000 --events events.csv
   picovae simulate fan.pvae night.npy --limit 100 --raw windows.i16   # what a board reads")]
 pub struct SimulateArgs {
     /// The blob.
@@ -77,6 +79,8 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "FILE.i16")]
     raw: Option<PathBuf>,
     #[command(flatten)]
+    faults: InjectionArgs,
+    #[command(flatten)]
     foreign: ForeignArgs,
 }
 
@@ -123,6 +127,7 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
         if let Some(rows) = args.rows {
             recording = recording.select_rows(rows)?;
         }
+        args.faults.apply(&mut recording, frontend.channels)?;
         // A recording of the wrong shape is refused before anything is written.
         recording.clips(&frontend)?;
         recordings.push(recording);
