@@ -25,8 +25,8 @@ pub enum Method {
     Counted,
     /// By a generalised Pareto tail.
     Pareto,
-    /// Too few episodes for a shape: an exponential tail.
-    Exponential,
+    /// Too few episodes for a shape of their own: a Pareto tail of the usual one.
+    FixedShape,
     /// Too few for any tail: the greatest score, and a margin above it.
     Greatest,
 }
@@ -37,7 +37,7 @@ impl Method {
         match self {
             Self::Counted => "counted",
             Self::Pareto => "pareto",
-            Self::Exponential => "exponential",
+            Self::FixedShape => "fixed_shape",
             Self::Greatest => "greatest",
         }
     }
@@ -157,7 +157,7 @@ pub fn tail_threshold(clips: &[Vec<f64>], voting: Voting, rate: f64) -> Option<T
         scale: tail.pareto.scale,
         ..found(
             threshold,
-            if excesses.len() < FOR_SHAPE { Method::Exponential } else { Method::Pareto },
+            if excesses.len() < FOR_SHAPE { Method::FixedShape } else { Method::Pareto },
         )
     })
 }

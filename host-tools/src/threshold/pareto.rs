@@ -13,9 +13,9 @@ pub struct Pareto {
 
 /// Shapes beyond which moments do not exist, or the tail ends too soon to be believed.
 const SHAPES: (f64, f64) = (-0.3, 0.7);
-/// The shape that few excesses are drawn towards, slightly heavy so that a threshold errs
-/// upwards, and how many excesses that is worth.
-const PRIOR: (f64, f64) = (0.05, 20.0);
+/// The shape that few excesses are drawn towards, heavier than noise would be as errors of
+/// reconstruction are, and how many excesses that is worth.
+const PRIOR: (f64, f64) = (0.15, 20.0);
 
 impl Pareto {
     /// Hosking and Wallis (1987): from the mean and the mean weighted with the share of
@@ -30,7 +30,7 @@ impl Pareto {
             return None;
         }
         if excesses.len() < FOR_SHAPE {
-            return Some(Self { shape: 0.0, scale: mean });
+            return Some(Self { shape: PRIOR.0, scale: mean * (1.0 - PRIOR.0) });
         }
         let weighted = sorted.iter().enumerate().map(|(at, x)| x * (count - 1.0 - at as f64));
         let weighted = weighted.sum::<f64>() / (count * (count - 1.0));

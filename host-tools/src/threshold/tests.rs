@@ -87,7 +87,7 @@ fn what_overlaps_is_one_alarm() {
 fn few_scores_fall_back_and_say_so() {
     let of = |count: usize| tail_threshold(&[scores(count, 1, 3)], Voting::SINGLE, 1e-5).unwrap();
     assert_eq!(of(10).method, Method::Greatest);
-    assert_eq!(of(50).method, Method::Exponential);
+    assert_eq!(of(50).method, Method::FixedShape);
     assert_eq!(of(500).method, Method::Pareto);
     let greatest = scores(10, 1, 3).into_iter().fold(0.0, f64::max);
     assert!(of(10).threshold > greatest);
