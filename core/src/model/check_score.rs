@@ -66,7 +66,7 @@ pub(super) fn classifier<'a>(
 fn names<'a>(model: &Model<'a>, span: Span, classes: usize) -> Result<&'a str, ModelError> {
     let bytes = span.of(model.payload).ok_or(ModelError::Section)?;
     let names = core::str::from_utf8(bytes).map_err(|_| ModelError::Description)?;
-    if classes > 0 && names.split('\n').count() == classes {
+    if classes > 0 && bytes.iter().filter(|&&byte| byte == b'\n').count() + 1 == classes {
         Ok(names)
     } else {
         Err(ModelError::Score)

@@ -239,7 +239,9 @@ impl<'a> Model<'a> {
             }
         };
         let (class, margin) = found?;
-        let name = names.split('\n').nth(class.into()).unwrap_or("");
+        // By bytes: searching text for a character links a panic.
+        let name = names.as_bytes().split(|&byte| byte == b'\n').nth(class.into())?;
+        let name = core::str::from_utf8(name).unwrap_or("");
         Some(Resemblance { class, name, margin })
     }
 

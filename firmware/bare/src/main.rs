@@ -81,6 +81,7 @@ fn frames(
     let len = detector.save(&mut record).ok()?;
     detector.restore(black_box(record.get(..len)?)).ok()?;
     detector.follow(black_box(true)).err();
+    black_box(detector.resemblance());
     Some(alarm)
 }
 
