@@ -60,7 +60,7 @@ impl<'c> Stages<'c> {
         }
         let bits = chain.bits.as_ref().map(|bits| format!(" --weight-bits {bits}"));
         let quantize = format!(
-            "quantize {last} --calibrate {} --rows 0..5000 --score {score} --target cortex-m4 --max-drift 1e9{}",
+            "quantize {last} --calibrate {} --rows 0..5000 --score {score} --max-drift 1e9{}",
             set.train.display(),
             bits.unwrap_or_default()
         );
