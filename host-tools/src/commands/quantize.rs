@@ -9,7 +9,7 @@ use picovae::graph::{Likelihood, ScoreKind};
 use picovae::import::{Int8Model, read_settled};
 use picovae::quantize::{
     QuantizeError, QuantizeOptions, RangeMethod, Settled, WeightBits, correct_biases, lower,
-    observe,
+    observe, spread,
 };
 use picovae::recording::WindowSet;
 use picovae::simulate::{Assembled, DetectorOptions, FalseAlarms, assemble, real_score, score_set};
@@ -321,11 +321,6 @@ fn relative_drift(vae: &picovae::graph::Vae, float: f64, int8: f64) -> f64 {
         _ => 1e-9,
     };
     (int8 - float) / float.abs().max(floor)
-}
-
-/// At most `most` of `count` indices, evenly spread.
-fn spread(count: usize, most: usize) -> Vec<usize> {
-    (0..count).step_by(count.div_ceil(most.max(1)).max(1)).collect()
 }
 
 /// Mean score of the observed windows, float and int8.

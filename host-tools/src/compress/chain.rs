@@ -10,13 +10,13 @@ use super::{
     importance, prune, shrink,
 };
 use crate::emit::{Blob, BlobError};
-use crate::graph::{Likelihood, Vae};
+use crate::graph::Vae;
 use crate::needs::{Needs, NeedsError, instructions, needs};
-use crate::quantize::{QuantizeError, QuantizeOptions, Settled, WeightBits, lower, observe};
+use crate::quantize::{QuantizeError, QuantizeOptions, Settled, WeightBits, quantize_on};
 use crate::recording::WindowSet;
 use crate::search::{Budget, Limit};
 use crate::simulate::{AssembleError, DetectorOptions, assemble_apart};
-use crate::train::{FineTuneConfig, FitConfig, TeacherConfig, TrainError, residual_precision};
+use crate::train::{FineTuneConfig, FitConfig, TeacherConfig, TrainError};
 
 /// What a model is brought to.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,7 +136,7 @@ pub enum CompressError {
     Yardstick(#[from] YardstickError),
 }
 
-/// Windows a quantizer observes, and importance is taken on.
+/// Windows importance is taken on.
 const OBSERVED: usize = 2_000;
 /// The least share of the parameters pruning is tried with.
 const LEAST: f64 = 0.01;
@@ -300,11 +300,6 @@ impl Run<'_, '_> {
             let tuned = distill(self.model, &vae, self.data, &lessons, self.progress)?;
             (vae, settled) = (tuned.vae, tuned.settled);
         }
-        if chain.keep < 1.0 && matches!(vae.likelihood, Likelihood::Gaussian { precision: Some(_) })
-        {
-            let precision = Some(residual_precision(&vae, self.data));
-            vae.likelihood = Likelihood::Gaussian { precision };
-        }
         let blob = self.blob(&vae, &options, settled.as_ref())?;
         let needs = Needs {
             blob_bytes: blob.bytes().len(),
@@ -351,15 +346,7 @@ impl Run<'_, '_> {
         options: &QuantizeOptions,
         settled: Option<&Settled>,
     ) -> Result<Blob, CompressError> {
-        let quantized = match settled {
-            Some(settled) => settled.lower(vae)?,
-            None => {
-                let step = self.data.len().div_ceil(OBSERVED).max(1);
-                let observed: Vec<usize> = (0..self.data.len()).step_by(step).collect();
-                let features = self.data.features(&vae.frontend, &observed);
-                lower(vae, &observe(vae, features.view(), options)?, options)?
-            }
-        };
+        let quantized = quantize_on(vae, self.data, settled, options)?;
         // The threshold is of windows nothing was trained on.
         let detector = &self.config.detector;
         Ok(assemble_apart(quantized, self.data, self.held_out, detector)?.blob)

@@ -5,7 +5,7 @@ use super::faults::{Damaged, Fault};
 use super::split::{Parts, windows};
 use super::{FitError, FitOptions, Signal, Tried};
 use crate::graph::Vae;
-use crate::quantize::{QuantizeOptions, lower, observe};
+use crate::quantize::{QuantizeOptions, lower, observe, spread};
 use crate::recording::{Recording, WindowSet};
 use crate::simulate::{
     Assembled, DetectorOptions, FalseAlarms, assemble_apart, by_clip, real_score, score_set,
@@ -122,7 +122,7 @@ pub(super) fn finish(
     let normal = training_set(both(), &frontend)?;
     let calibration = windows(&parts.calibration, &frontend, usize::MAX)?;
     let validation = windows(&parts.validation, &frontend, JUDGED)?;
-    let indices: Vec<usize> = (0..normal.len()).step_by(normal.len().div_ceil(OBSERVED)).collect();
+    let indices = spread(normal.len(), OBSERVED);
     let features = normal.features(&frontend, &indices);
     let detector = DetectorOptions {
         target: options.target.clone(),

@@ -17,6 +17,7 @@ mod mirror;
 #[cfg(test)]
 pub(crate) mod mirror_tests;
 mod observe;
+mod on_windows;
 #[cfg(test)]
 mod post_training_tests;
 mod settled;
@@ -34,6 +35,7 @@ pub use lower::lower;
 pub(crate) use lower::{lower_frontend, lower_likelihood, mean_square};
 pub use mirror::{Mirror, MirrorLayer, MirrorOutput};
 pub use observe::{Observer, Ranges, observe};
+pub use on_windows::{quantize_on, spread};
 pub use settled::Settled;
 pub use weight_bits::WeightBits;
 pub use weight_scales::WeightScales;

@@ -9,7 +9,7 @@ use crate::compress::{DistillConfig, Yardstick, YardstickError, distill};
 use crate::emit::{Blob, BlobError};
 use crate::graph::{Likelihood, Vae};
 use crate::needs::instructions;
-use crate::quantize::{QuantizeError, QuantizeOptions, Settled, lower, observe};
+use crate::quantize::{QuantizeError, QuantizeOptions, Settled, quantize_on, spread};
 use crate::recording::WindowSet;
 use crate::simulate::{AssembleError, DetectorOptions, assemble};
 use crate::train::{
@@ -64,9 +64,6 @@ pub enum TrialError {
     #[diagnostic(transparent)]
     Yardstick(#[from] YardstickError),
 }
-
-/// Windows a quantizer observes.
-const OBSERVED: usize = 2_000;
 
 impl Task<'_> {
     /// A network of the candidate's shape with random weights.
@@ -130,7 +127,8 @@ impl Task<'_> {
             finetune(&vae, &self.train, None, &config, progress)?
         };
         vae = tuned.vae;
-        if matches!(vae.likelihood, Likelihood::Gaussian { .. }) {
+        // `distill` has done so.
+        if !self.distil && matches!(vae.likelihood, Likelihood::Gaussian { .. }) {
             let precision = Some(residual_precision(&vae, &self.train));
             vae.likelihood = Likelihood::Gaussian { precision };
         }
@@ -159,15 +157,8 @@ impl Task<'_> {
         vae: &Vae,
         settled: Option<&Settled>,
     ) -> Result<Blob, TrialError> {
-        let step = self.train.len().div_ceil(OBSERVED).max(1);
-        let observed: Vec<usize> = (0..self.train.len()).step_by(step).collect();
-        let quantized = match settled {
-            Some(settled) => settled.lower(vae)?,
-            None => {
-                let features = self.train.features(&vae.frontend, &observed);
-                lower(vae, &observe(vae, features.view(), options)?, options)?
-            }
-        };
-        Ok(assemble(quantized, &self.train.subset(&observed), &self.detector)?.blob)
+        let quantized = quantize_on(vae, &self.train, settled, options)?;
+        let some = self.train.subset(&spread(self.train.len(), options.max_windows));
+        Ok(assemble(quantized, &some, &self.detector)?.blob)
     }
 }
