@@ -33,7 +33,7 @@ fn model(scale: BandScale, decimate: usize) -> FloatVae {
         variational: true,
         remove_mean: false,
     };
-    let window_len = Frontend::window_for(spectrum.window_len(), decimate);
+    let window_len = Frontend::window_for(spectrum.window_len(), decimate, 1);
     let groups = 2 * spectrum.bands;
     let frontend = Frontend {
         remove_mean: true,

@@ -22,10 +22,9 @@ impl Decimation<'_> {
     #[inline(never)]
     pub(super) fn run(&self, samples: &Samples<'_>, out: &mut [i16]) {
         for (t, y) in out.iter_mut().enumerate() {
-            let start = t * self.factor;
-            let terms = self.taps.iter().enumerate();
-            let sum = terms.fold(1 << 14, |sum: i32, (k, &c)| {
-                sum.wrapping_add(i32::from(c).wrapping_mul(samples.at(start + k)))
+            let mut sum = 1i32 << 14;
+            samples.visit(t * self.factor, self.taps, |&c, x| {
+                sum = sum.wrapping_add(i32::from(c).wrapping_mul(x));
             });
             *y = crate::fixed::requantize::saturate_i16(sum >> 15);
         }

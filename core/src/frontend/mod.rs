@@ -94,6 +94,24 @@ impl Samples<'_> {
         };
         sample.copied().unwrap_or(0).into()
     }
+
+    /// Pairs `terms` with the samples from time `start` on, as far as there are any.
+    #[inline]
+    fn visit<T>(&self, start: usize, terms: &[T], mut pair: impl FnMut(&T, i32)) {
+        let first = start.wrapping_mul(self.channels).wrapping_add(self.channel);
+        let step = self.channels.max(1);
+        let older = self.older.get(first..).unwrap_or(&[]);
+        let within = older.len().div_ceil(step).min(terms.len());
+        let (early, late) = terms.split_at(within);
+        for (term, &x) in early.iter().zip(older.iter().step_by(step)) {
+            pair(term, x.into());
+        }
+        let next = first.wrapping_add(within * step).wrapping_sub(self.older.len());
+        let newer = if late.is_empty() { &[] } else { self.newer.get(next..).unwrap_or(&[]) };
+        for (term, &x) in late.iter().zip(newer.iter().step_by(step)) {
+            pair(term, x.into());
+        }
+    }
 }
 
 #[cfg(feature = "recalibration")]

@@ -261,3 +261,32 @@ fn thinned_samples_have_their_mean_removed() {
     frontend.features(&window, &[], &mut [], &mut features);
     assert_eq!(features, [75, 0, -75]);
 }
+
+/// Means that overlap, of three channels, read through a ring cut anywhere.
+#[test]
+fn means_are_means_of_their_channel() {
+    let taps = [8_192i16; 4];
+    let (offset, multiplier, shift) = ([0i32; 3], [1 << 30; 3], [1i8; 3]);
+    let frontend = Frontend {
+        window_len: 5,
+        hop: 1,
+        channels: 3,
+        remove_mean: false,
+        zero_point: 0,
+        decimation: Some(Decimation { factor: 1, taps: &taps }),
+        spectrum: None,
+        offset: &offset,
+        multiplier: &multiplier,
+        shift: &shift,
+    };
+    assert_eq!(frontend.feature_len(), 6);
+    let window: Vec<i16> = (0..15).map(|i| [4, -8, 20][i % 3] * (i as i16 / 3)).collect();
+    for cut in 0..=window.len() {
+        let (older, newer) = window.split_at(cut);
+        let mut scratch = vec![0u128; frontend.scratch_len().div_ceil(16)];
+        let mut features = [0i8; 6];
+        frontend.features(older, newer, bytemuck::cast_slice_mut(&mut scratch), &mut features);
+        // Means of 0..=3 and of 1..=4, times the channel's slope.
+        assert_eq!(features, [6, -12, 30, 10, -20, 50], "{cut}");
+    }
+}

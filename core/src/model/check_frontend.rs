@@ -86,7 +86,7 @@ pub(super) fn check(model: &Model<'_>) -> Result<(), ModelError> {
         let reach: u32 = decimation.taps.iter().map(|tap| u32::from(tap.unsigned_abs())).sum();
         let factor = decimation.factor;
         // A stream that is thinned as it comes keeps the same samples.
-        let fits = factor >= 2
+        let fits = factor >= 1
             && !decimation.taps.is_empty()
             && reach <= MAX_TAPS
             && usize::from(wire.hop).is_multiple_of(factor)

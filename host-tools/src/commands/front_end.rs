@@ -7,9 +7,14 @@ use picovae::graph::{BandScale, Frontend, Spectrum, Taper};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Front-end")]
 pub struct FrontEndArgs {
-    /// Keep one of so many samples, behind an anti-alias filter.
-    #[arg(long, value_name = "FACTOR", default_value_t = 1)]
-    pub decimate: usize,
+    /// Keep one of so many samples, behind an anti-alias filter or the mean of --average [default:
+    /// 1, or what --average says].
+    #[arg(long, value_name = "FACTOR")]
+    pub decimate: Option<usize>,
+    /// Features are means of so many frames: what is steady stays, noise averages out. For slow
+    /// channels and the bands of a spectrum.
+    #[arg(long, value_name = "FRAMES", default_value_t = 1)]
+    pub average: usize,
     /// Features are log-power bands of spectra of this many samples: 64 to 2048, a power of two.
     #[arg(long, value_name = "SAMPLES")]
     pub spectrum: Option<usize>,
@@ -63,7 +68,7 @@ impl FrontEndArgs {
 
     /// The front-end of `channels` channels. `window` counts raw frames and is
     /// ignored with a spectrum, whose frames fix it; with a decimation it grows
-    /// by what the filter needs. `hop` is rounded down to whole decimated steps
+    /// by what the filter needs. Averages are taken as often as the window has room for. `hop` is rounded down to whole decimated steps
     /// where it is not given.
     pub fn frontend(
         &self,
@@ -72,15 +77,21 @@ impl FrontEndArgs {
         channels: usize,
         remove_mean: bool,
     ) -> Frontend {
-        let factor = self.decimate.max(1);
+        let decimate = self.decimate.unwrap_or(self.average);
+        let factor = decimate.max(1);
         let spectrum = self.settings();
-        let steps = spectrum.as_ref().map_or(window / factor, Spectrum::window_len);
-        let window_len = Frontend::window_for(steps, self.decimate);
+        let room = match self.average {
+            0 | 1 => window / factor,
+            average => window.saturating_sub(average) / factor + 1,
+        };
+        let steps = spectrum.as_ref().map_or(room, Spectrum::window_len);
+        let window_len = Frontend::window_for(steps, decimate, self.average);
         let next = spectrum.as_ref().map_or(steps, |s| s.stack * s.frame_hop);
         let hop = hop.unwrap_or((next * factor).max(1));
         let bands = spectrum.as_ref().map_or(1, |s| s.bands);
         Frontend {
-            decimate: self.decimate,
+            decimate,
+            average: self.average,
             remove_mean: remove_mean || spectrum.is_some(),
             offset: vec![0.0; channels * bands],
             scale: vec![1.0; channels * bands],

@@ -50,6 +50,7 @@ struct InspectReport {
     channels: usize,
     remove_mean: bool,
     decimate: usize,
+    average: usize,
     spectrum: Option<SpectrumReport>,
     input_lsb: Vec<f32>,
     latent: usize,
@@ -191,7 +192,11 @@ pub fn run(args: InspectArgs, printer: &mut Printer) -> miette::Result<ExitCode>
         )
         .row(
             "decimation",
-            if report.decimate > 1 { report.decimate.to_string() } else { "none".into() },
+            match (report.decimate, report.average) {
+                (1, 1) => "none".into(),
+                (factor, 1) => factor.to_string(),
+                (factor, average) => format!("means of {average} frames, one every {factor}"),
+            },
         )
         .row("spectrum", report.spectrum.as_ref().map_or("none".into(), ToString::to_string))
         .row(
@@ -254,6 +259,7 @@ fn of_float(file: String, vae: &Vae) -> InspectReport {
         channels: vae.frontend.channels,
         remove_mean: vae.frontend.remove_mean,
         decimate: vae.frontend.decimate,
+        average: vae.frontend.average,
         spectrum: vae.frontend.spectrum.as_ref().map(SpectrumReport::of_float),
         input_lsb: vae.frontend.input_lsb.clone(),
         latent: vae.latent_len(),
@@ -363,6 +369,11 @@ fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
         channels: description.frontend.channels.into(),
         remove_mean: description.frontend.remove_mean,
         decimate: model.sections().decimation.map_or(1, |decimation| decimation.factor.into()),
+        average: model.sections().decimation.map_or(1, |decimation| {
+            // The anti-alias filter has so many taps.
+            let low_pass = u32::from(decimation.factor) * 24 + 1 == u32::from(decimation.taps);
+            if low_pass { 1 } else { decimation.taps.into() }
+        }),
         spectrum: model.sections().spectrum.as_ref().map(SpectrumReport::of_wire),
         input_lsb: model.lsb_bits().iter().map(|bits| f32::from_bits(*bits)).collect(),
         latent: model.latent_len(),

@@ -10,7 +10,7 @@ use crate::quantize::QuantizedVae;
 /// The sections of a model.
 pub(super) fn sections(payload: &mut Payload, model: &QuantizedVae) -> Sections {
     let (float, tables) = (&model.frontend.float, &model.frontend.tables);
-    let decimation = (float.decimate > 1).then(|| wire::Decimation {
+    let decimation = (!tables.taps.is_empty()).then(|| wire::Decimation {
         factor: float.decimate as u16,
         taps: tables.taps.len() as u16,
         coefficients: payload.push(bytemuck::cast_slice(&tables.taps), 4).offset,

@@ -67,6 +67,13 @@ pub(super) fn candidates(
     if features > 64 {
         offer("samples", &raw, &dense(&[32, 24, 16, 12, 8, 6], (latent / 2).max(2)))?;
     }
+    if !remove_mean {
+        let latent = (signal.channels / 8).clamp(3, 16);
+        for frontend in means(&raw) {
+            let about = format!("means of {} samples", frontend.average);
+            offer(&about, &frontend, &dense(&[96, 64, 48, 32, 24, 16, 12, 8], latent))?;
+        }
+    }
     if window >= 32 {
         let stages = |widths: [usize; 3], latent| Shape {
             convolutions: widths
@@ -105,6 +112,18 @@ pub(super) fn candidates(
         return Err(FitError::Flash { flash, smallest });
     }
     Ok(fits)
+}
+
+/// A window's mean, and the means of its quarters: of channels with a level, noise averages out
+/// and what is steady stays.
+fn means(raw: &Frontend) -> Vec<Frontend> {
+    let (window, hop) = (raw.window_len, raw.hop);
+    let whole = Frontend { average: window, decimate: hop, ..raw.clone() };
+    let quarter = Frontend { average: window / 4, decimate: window / 4, ..raw.clone() };
+    let fits = |frontend: &Frontend| {
+        frontend.average > 1 && frontend.validate().is_ok() && frontend.feature_len() <= 4_096
+    };
+    [whole, quarter].into_iter().filter(fits).collect()
 }
 
 /// Spectra that fill a window: one long frame, and several shorter ones.

@@ -1,6 +1,6 @@
 //! Features of many windows: through the core, so that training sees what the device computes.
 
-use super::spectrum::{BandTables, decimation_taps};
+use super::spectrum::{BandTables, decimation_taps, mean_taps};
 use super::{Frontend, GraphError, Taper};
 use picovae_core::frontend as device;
 
@@ -29,7 +29,11 @@ impl Frontend {
     /// # Errors
     /// [`GraphError::Frontend`].
     pub fn tables(&self) -> Result<FrontendTables, GraphError> {
-        let taps = if self.decimate > 1 { decimation_taps(self.decimate) } else { Vec::new() };
+        let taps = match (self.decimate, self.average) {
+            (_, 2..) => mean_taps(self.average),
+            (2.., _) => decimation_taps(self.decimate),
+            _ => Vec::new(),
+        };
         let bands = self.spectrum.as_ref().map(|spectrum| spectrum.tables(self.decimate));
         Ok(FrontendTables { taps, bands: bands.transpose()? })
     }
@@ -94,7 +98,7 @@ fn device_frontend<'t>(frontend: &Frontend, tables: &'t FrontendTables) -> devic
         channels: frontend.channels,
         remove_mean: frontend.remove_mean,
         zero_point: 0,
-        decimation: (frontend.decimate > 1).then_some(decimation),
+        decimation: (!tables.taps.is_empty()).then_some(decimation),
         spectrum: spectrum.map(|(spectrum, bands)| device::Spectrum {
             log2_len: spectrum.frame_len.trailing_zeros(),
             stack: spectrum.stack,

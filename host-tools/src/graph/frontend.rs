@@ -19,6 +19,9 @@ pub struct Frontend {
     /// One of so many samples is kept, behind an anti-alias filter; 1 keeps all.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub decimate: usize,
+    /// Each sample kept is the mean of so many; 1 leaves the anti-alias filter to [`decimate`](Self::decimate).
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub average: usize,
     /// Features are bands of spectra instead of samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spectrum: Option<Spectrum>,
@@ -40,6 +43,7 @@ impl Frontend {
             channels,
             remove_mean: false,
             decimate: 1,
+            average: 1,
             spectrum: None,
             offset: vec![0.0; channels],
             scale: vec![1.0; channels],
@@ -59,29 +63,28 @@ impl Frontend {
 
     /// Whether features are the samples themselves, only scaled.
     pub fn is_plain(&self) -> bool {
-        self.decimate == 1 && self.spectrum.is_none()
+        self.decimate == 1 && self.average == 1 && self.spectrum.is_none()
     }
 
     /// Samples a channel that decimation leaves of a window.
     pub fn steps(&self) -> usize {
-        if self.decimate <= 1 {
-            return self.window_len;
-        }
-        let taps = Self::taps(self.decimate);
-        self.window_len.checked_sub(taps).map_or(0, |spare| spare / self.decimate + 1)
+        let taps = Self::taps(self.decimate, self.average);
+        let spare = self.window_len.checked_sub(taps);
+        spare.map_or(0, |spare| spare / self.decimate.max(1) + 1)
     }
 
-    /// The window of raw frames that decimation leaves `steps` of.
-    pub fn window_for(steps: usize, decimate: usize) -> usize {
-        match decimate {
-            0 | 1 => steps,
-            _ => steps.saturating_sub(1) * decimate + Self::taps(decimate),
-        }
+    /// The window of raw frames that decimation and averaging leave `steps` of.
+    pub fn window_for(steps: usize, decimate: usize, average: usize) -> usize {
+        steps.saturating_sub(1) * decimate.max(1) + Self::taps(decimate, average)
     }
 
     /// Taps of the filter in front of a decimation.
-    fn taps(decimate: usize) -> usize {
-        decimate.saturating_mul(24) + 1
+    fn taps(decimate: usize, average: usize) -> usize {
+        match (decimate, average) {
+            (0 | 1, 0 | 1) => 1,
+            (_, 0 | 1) => decimate.saturating_mul(24) + 1,
+            _ => average,
+        }
     }
 
     /// Features that each have their own offset and scale: the channels, or every
@@ -188,13 +191,20 @@ impl Frontend {
         let bad = |setting, value: usize, must| {
             Err(GraphError::Frontend { setting, value: value.to_string(), must })
         };
-        if self.decimate == 0 || self.decimate > 64 {
+        // A mean is no low-pass: it needs no more taps for a wider step.
+        if self.average <= 1 && self.decimate > 64 {
             return bad("decimation", self.decimate, "between 1 and 64");
+        }
+        if self.decimate == 0 || self.decimate > MOST_AVERAGED {
+            return bad("decimation", self.decimate, "between 1 and 1024");
+        }
+        if self.average == 0 || self.average > MOST_AVERAGED {
+            return bad("the number of frames averaged", self.average, "between 1 and 1024");
         }
         if !self.hop.is_multiple_of(self.decimate) {
             return bad("hop", self.hop, "a multiple of the decimation");
         }
-        if Self::window_for(self.steps(), self.decimate) != self.window_len {
+        if Self::window_for(self.steps(), self.decimate, self.average) != self.window_len {
             return bad("window_len", self.window_len, "what the decimation's filter leaves whole");
         }
         if let Some(spectrum) = &self.spectrum {
@@ -206,6 +216,9 @@ impl Frontend {
         Ok(())
     }
 }
+
+/// Frames averaged at most: of more, a tap of the filter would be a few counts of its Q15.
+const MOST_AVERAGED: usize = 1024;
 
 fn one() -> usize {
     1

@@ -218,6 +218,13 @@ pub(super) fn decimation_taps(factor: usize) -> Vec<i16> {
     taps
 }
 
+/// Taps of a mean over `count` samples; what does not divide is spread evenly, so that a constant
+/// passes unchanged.
+pub(super) fn mean_taps(count: usize) -> Vec<i16> {
+    let edge = |k: usize| (k * 32_768 / count) as i32;
+    (0..count).map(|k| (edge(k + 1) - edge(k)) as i16).collect()
+}
+
 /// Modified Bessel function of the first kind, order 0, by its series.
 fn bessel_i0(x: f64) -> f64 {
     let (mut term, mut sum) = (1.0, 1.0);
@@ -277,6 +284,17 @@ mod tests {
             let mel = top * j as f64 / 41.0;
             let center = 700.0 * (10f64.powf(mel / 2595.0) - 1.0) * 2048.0 / 16_000.0;
             assert_eq!(f64::from(tables.edges[j]), center.ceil(), "{j}");
+        }
+    }
+
+    #[test]
+    fn a_mean_weighs_all_samples_alike() {
+        for count in [2usize, 3, 20, 64, 1000] {
+            let taps = mean_taps(count);
+            assert_eq!(taps.len(), count);
+            assert_eq!(taps.iter().map(|t| i32::from(*t)).sum::<i32>(), 32_768);
+            let even = 32_768 / count as i32;
+            assert!(taps.iter().all(|t| (even..=even + 1).contains(&i32::from(*t))), "{count}");
         }
     }
 

@@ -86,8 +86,7 @@ fn fan() -> Dataset {
 /// MLPerf Tiny's machine sound, log-mel frames; judged by the mean of a clip.
 fn toycar() -> Dataset {
     let train = data("mlperf_tiny_ad/train_normal_clips.npy");
-    let fit = "fit {data}/mlperf_tiny_ad/train_normal_clips.npy --window 5 --hop 1 --channels 128 --flash 64K \
-         --minutes 1 --target cortex-m4 -o {blob} --float {float}";
+    let fit = "fit {data}/mlperf_tiny_ad/train_normal_clips.npy --flash 64K --target cortex-m4 -o {blob} --float {float}";
     let task = json!({
         "data": [{
             "path": data("mlperf_tiny_ad/test_clips.npy"),
