@@ -25,6 +25,8 @@ pub struct Cli {
 /// One verb a variant; each has its file under `commands/`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// List boards; with a blob, whether it fits them and how long it takes.
+    Boards(commands::boards::BoardsArgs),
     /// Bring a model under a budget by the cheapest chain of passes.
     Compress(Box<commands::compress::CompressArgs>),
     /// Run two models layer by layer and say where they part.
@@ -37,6 +39,8 @@ pub enum Command {
     Fit(Box<commands::fit::FitArgs>),
     /// Train a model further, in the device's integers if asked for.
     Finetune(commands::finetune::FineTuneArgs),
+    /// Build a board's firmware around a blob and write it to the board.
+    Flash(commands::flash::FlashArgs),
     /// Decode draws from the prior into a picture.
     Generate(commands::generate::GenerateArgs),
     /// Teach a blob known states of the machine, so that an alarm says which it resembles.

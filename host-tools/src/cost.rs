@@ -8,6 +8,9 @@
 //! them took more (as convolutions where they run the same loops); the front-end, scoring and the
 //! detector are not in it. Operators that were not measured have no figure.
 
+use picovae_core::model::wire::packing;
+use picovae_core::model::{LayerView, Matrix, Operator};
+
 use crate::graph::Op;
 
 /// A core's costs, in instructions.
@@ -25,7 +28,7 @@ pub struct CoreCost {
 }
 
 /// Every core with measured costs.
-pub const CORES: [CoreCost; 5] = [
+pub static CORES: [CoreCost; 5] = [
     CoreCost {
         core: "cortex-m0plus",
         fully_connected: [2.424, 33.0, 566.0],
@@ -81,6 +84,38 @@ impl LayerCost {
     pub fn of(op: &Op) -> Self {
         Self { op: op.name(), macs: op.macs(), outputs: op.output().len(), bits: 8 }
     }
+
+    /// Of a blob's layer.
+    pub fn of_blob(view: LayerView<'_>) -> Self {
+        let (op, bits) = match &view.operator {
+            Operator::FullyConnected(matrix) => ("fully_connected", bits(matrix)),
+            Operator::Convolution(_, matrix) => ("convolution", bits(matrix)),
+            Operator::DepthwiseConvolution(_, matrix) => ("depthwise_convolution", bits(matrix)),
+            Operator::TransposedConvolution(phases) => {
+                ("transposed_convolution", phases.matrix(0, 0).map_or(8, |matrix| bits(&matrix)))
+            }
+            Operator::MaxPool(_) => ("max_pool", 8),
+            Operator::AveragePool(_) => ("average_pool", 8),
+            _ => ("other", 8),
+        };
+        Self { op, macs: view.macs(), outputs: view.output_len(), bits }
+    }
+}
+
+/// Bits of a matrix's weights.
+fn bits(matrix: &Matrix<'_>) -> u8 {
+    let packing = matrix.packing();
+    if packing == packing::NIBBLES || packing & packing::FOUR_BIT != 0 { 4 } else { 8 }
+}
+
+/// The costs of the core that `--target` calls so; what runs the same code costs the same.
+pub fn of_core(target: &str) -> Option<&'static CoreCost> {
+    let core = match target {
+        "cortex-m0" => "cortex-m0plus",
+        "cortex-m7" => "cortex-m4",
+        other => other,
+    };
+    CORES.iter().find(|cost| cost.core == core)
 }
 
 impl CoreCost {

@@ -15,6 +15,7 @@
 //! | [`simulate`] | the blob on the host, through `picovae-core` |
 //! | [`fit`] | from normal recordings to a detector, in one step |
 //! | [`evaluate`] | figures of a model, float or int8, on labelled recordings |
+//! | [`boards`] | boards: what fits them, their images, flashing |
 //! | [`compress`] | passes that make a model smaller |
 //! | [`search`] | architecture search under budgets |
 //! | [`diff`] | two models on the same windows, layer by layer |
@@ -25,6 +26,7 @@
 //! The command line lives in the binary of the same name: it parses, calls
 //! this library and prints.
 
+pub mod boards;
 pub mod compress;
 pub mod cost;
 pub mod diff;

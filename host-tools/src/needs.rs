@@ -5,7 +5,7 @@ use ndarray::Array2;
 use picovae_core::model::wire::Calibration;
 use serde::Serialize;
 
-use crate::cost::{CORES, LayerCost};
+use crate::cost::{LayerCost, of_core};
 use crate::emit::{BlobError, Calibrated, write};
 use crate::graph::{ScoreKind, Vae};
 use crate::quantize::{QuantizeError, QuantizeOptions, lower, observe};
@@ -70,13 +70,7 @@ pub fn instructions(vae: &Vae, options: &QuantizeOptions, target: &str) -> Optio
             LayerCost { bits: options.weight_bits.of(name), ..LayerCost::of(&layer.op) }
         })
         .collect();
-    // What runs the same code costs the same.
-    let core = match target {
-        "cortex-m0" => "cortex-m0plus",
-        "cortex-m7" => "cortex-m4",
-        other => other,
-    };
-    CORES.iter().find(|cost| cost.core == core)?.instructions(&costs)
+    of_core(target)?.instructions(&costs)
 }
 
 #[cfg(test)]

@@ -16,6 +16,11 @@ impl Printer {
         Self { json }
     }
 
+    /// Whether scripts read: other programs' output must not be passed on.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Prints a verb's outcome: `report` as JSON with `--json`, else `text`.
     pub fn report(&mut self, report: &impl Serialize, text: &str) -> miette::Result<()> {
         if self.json {

@@ -12,7 +12,7 @@ use picovae::graph::{BandScale, Spectrum, Taper};
 use picovae::needs::needs;
 use picovae::quantize::QuantizeOptions;
 use picovae::simulate::real_score;
-use picovae_core::model::wire::{Likelihood, packing};
+use picovae_core::model::wire::Likelihood;
 use picovae_core::model::{Matrix, Operator, Output};
 use serde::Serialize;
 
@@ -290,15 +290,11 @@ fn instructions(layers: &[LayerCost]) -> BTreeMap<&'static str, Option<u64>> {
     CORES.iter().map(|cost| (cost.core, cost.instructions(layers))).collect()
 }
 
-/// Trained numbers and bytes of an operator's matrices, and the bits of a weight; a bias an output channel.
-fn sizes(op: &'static str, matrices: &[Matrix<'_>]) -> (usize, usize, u8, &'static str) {
+/// Trained numbers and bytes of an operator's matrices; a bias an output channel.
+fn sizes(matrices: &[Matrix<'_>]) -> (usize, usize) {
     let weights: usize = matrices.iter().map(|matrix| matrix.inputs() * matrix.outputs()).sum();
     let biases = matrices.first().map_or(0, Matrix::outputs);
-    let four_bit = |matrix: &Matrix<'_>| {
-        matrix.packing() == packing::NIBBLES || matrix.packing() & packing::FOUR_BIT != 0
-    };
-    let bits = if matrices.first().is_some_and(four_bit) { 4 } else { 8 };
-    (weights + biases, matrices.iter().map(|matrix| matrix.weights().len()).sum(), bits, op)
+    (weights + biases, matrices.iter().map(|matrix| matrix.weights().len()).sum())
 }
 
 fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
@@ -306,23 +302,21 @@ fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
     let description = model.description();
     let mut layers = Vec::new();
     for (index, view) in (0..model.layer_count()).filter_map(|i| Some((i, model.layer(i)?))) {
-        let macs = view.macs();
-        let (params, weight_bytes, weight_bits, op) = match &view.operator {
-            Operator::FullyConnected(matrix) => sizes("fully_connected", &[*matrix]),
-            Operator::Convolution(_, matrix) => sizes("convolution", &[*matrix]),
-            Operator::DepthwiseConvolution(_, matrix) => sizes("depthwise_convolution", &[*matrix]),
+        let (params, weight_bytes) = match &view.operator {
+            Operator::FullyConnected(matrix)
+            | Operator::Convolution(_, matrix)
+            | Operator::DepthwiseConvolution(_, matrix) => sizes(&[*matrix]),
             Operator::TransposedConvolution(phases) => {
                 let [length, width] = phases.geometry().stride();
                 let matrices: Vec<_> = (0..length)
                     .flat_map(|l| (0..width).map(move |w| (l, w)))
                     .filter_map(|(l, w)| phases.matrix(l, w))
                     .collect();
-                sizes("transposed_convolution", &matrices)
+                sizes(&matrices)
             }
-            Operator::MaxPool(_) => sizes("max_pool", &[]),
-            Operator::AveragePool(_) => sizes("average_pool", &[]),
-            _ => sizes("other", &[]),
+            _ => sizes(&[]),
         };
+        let LayerCost { op, macs, bits: weight_bits, .. } = LayerCost::of_blob(view);
         let (activation, output) = match view.output {
             Output::Int8 { table: Some(_), .. } => ("table", "int8"),
             Output::Int8 { min, max: 127, zero_point, .. } if min == zero_point => ("relu", "int8"),

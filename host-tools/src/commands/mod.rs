@@ -1,5 +1,6 @@
 //! The verbs: each parses its arguments, calls the library and prints.
 
+pub mod boards;
 pub mod budget;
 pub mod compress;
 pub mod decision;
@@ -11,6 +12,7 @@ pub mod false_alarms;
 pub mod finetune;
 pub mod fit;
 mod fit_report;
+pub mod flash;
 pub mod front_end;
 pub mod generate;
 pub mod heads;
@@ -36,12 +38,14 @@ use std::process::ExitCode;
 /// Runs a verb.
 pub fn run(command: Command, printer: &mut Printer) -> miette::Result<ExitCode> {
     match command {
+        Command::Boards(args) => boards::run(args, printer),
         Command::Compress(args) => compress::run(*args, printer),
         Command::Diff(args) => diff::run(args, printer),
         Command::Distill(args) => distill::run(args, printer),
         Command::Eval(args) => eval::run(args, printer),
         Command::Fit(args) => fit::run(*args, printer),
         Command::Finetune(args) => finetune::run(args, printer),
+        Command::Flash(args) => flash::run(args, printer),
         Command::Generate(args) => generate::run(args, printer),
         Command::Heads(args) => heads::run(args, printer),
         Command::Import(args) => import::run(args, printer),

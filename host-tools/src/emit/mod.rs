@@ -3,9 +3,11 @@
 mod blob;
 mod heads;
 pub mod pack;
+mod repack;
 mod sections;
 mod write;
 
 pub use blob::{Blob, BlobError};
 pub use heads::with_heads;
+pub use repack::repack;
 pub use write::{Calibrated, core_score, write};
