@@ -9,7 +9,8 @@ use picovae::synth::{Injection, inject};
 #[command(next_help_heading = "Faults put in")]
 pub struct InjectionArgs {
     /// Put a fault into these frames of each recording: spike, drift, dropout, stuck or noise, of so many
-    /// deviations of the channel (3 where it is not said), e.g. drift@4000..6000:2. May be repeated.
+    /// deviations of the channel (3 where it is not said), or frequency, of so many percent; e.g.
+    /// drift@4000..6000:2, frequency@4000..6000:-5. May be repeated.
     #[arg(long, value_name = "FAULT@A..B:SIZE", value_parser = parse)]
     inject: Vec<Injection>,
     /// Seed of noise and spikes.
@@ -21,6 +22,11 @@ pub struct InjectionArgs {
 const SIZE: f32 = 3.0;
 
 impl InjectionArgs {
+    /// Whether there is nothing to put in.
+    pub fn is_empty(&self) -> bool {
+        self.inject.is_empty()
+    }
+
     /// Damages a recording in place.
     pub fn apply(&self, recording: &mut Recording, channels: usize) -> miette::Result<()> {
         for (seed, injection) in (self.inject_seed..).zip(&self.inject) {

@@ -27,6 +27,7 @@ pub mod report;
 pub mod search;
 mod search_report;
 pub mod simulate;
+mod simulate_scores;
 pub mod synth;
 pub mod train;
 mod training_args;

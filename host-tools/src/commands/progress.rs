@@ -2,14 +2,11 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar over `total` things called `unit`.
-pub fn bar(total: usize, unit: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(total as u64);
-    let template = format!("{{wide_bar}} {{pos}}/{{len}} {unit}, {{eta}} left");
-    if let Ok(style) = ProgressStyle::with_template(&template) {
-        bar.set_style(style);
-    }
-    bar
+/// Counts things called `unit`; nobody knows how many there will be.
+pub fn counter(unit: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template(&format!("{{spinner}} {{pos}} {unit}, {{per_sec}}"));
+    ProgressBar::new_spinner()
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
 /// A bar over the steps of a training, whose number and message the training sets.

@@ -8,18 +8,19 @@ use std::process::ExitCode;
 use clap::Args;
 use miette::{IntoDiagnostic, WrapErr};
 use picovae::graph::Frontend;
-use picovae::recording::Recording;
+use picovae::recording::{Headerless, ReadOptions, Source, Window};
 use picovae::simulate::{
-    Scorer, ScorerMemory, ScorerWeights, StreamOptions, TOGETHER, frontend_of, plot, real_score,
-    state_name, stream, stream_events,
+    Scorer, ScorerMemory, ScorerWeights, StreamOptions, TOGETHER, events_of_pieces, frontend_of,
+    plot, real_score, state_name, stream_pieces,
 };
-use picovae_core::trace::ActivationHash;
+use picovae_core::trace::{ActivationHash, NoTrace};
 use picovae_core::{Event, Model, Score};
 use serde::Serialize;
 
 use super::injection::InjectionArgs;
 use super::model_file::{ForeignArgs, open_blob};
 use super::progress;
+use super::simulate_scores::{Line, Scores, create};
 use crate::args::file_name;
 use crate::printer::{Listing, Printer};
 
@@ -43,6 +44,12 @@ pub struct SimulateArgs {
     /// Use these columns of CSV recordings, by name or number.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     columns: Vec<String>,
+    /// The recordings are samples without a header: i16x3 or f32x1, the type and the channels of a frame.
+    #[arg(long, value_name = "TYPExCHANNELS")]
+    raw_input: Option<Headerless>,
+    /// Read recordings larger than this in blocks (CSV, NPY, WAV, samples without a header), those without --inject.
+    #[arg(long, value_name = "BYTES", default_value = "256M", value_parser = super::budget::bytes)]
+    memory: usize,
     /// Stop after this many windows.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -105,32 +112,26 @@ struct SimulateReport {
     kernels: &'static str,
 }
 
-/// One line of the scores.
-struct Line {
-    clip: usize,
-    start: usize,
-    score: f64,
-    raw: i64,
-    alarm: bool,
-    /// Of the detector, where it judged.
-    state: Option<&'static str>,
-}
-
 /// Runs the verb.
 pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     let blob = open_blob(&args.model, &args.foreign)?;
     let model = blob.model()?;
     let frontend = frontend_of(&model);
-    let mut recordings = Vec::with_capacity(args.recordings.len());
+    let read = ReadOptions {
+        columns: args.columns.clone(),
+        headerless: args.raw_input,
+        ..ReadOptions::default()
+    };
+    // A fault's size follows from the whole recording.
+    let memory = if args.faults.is_empty() { args.memory as u64 } else { u64::MAX };
+    let mut sources = Vec::with_capacity(args.recordings.len());
     for path in &args.recordings {
-        let mut recording = Recording::read(path, &args.columns)?;
-        if let Some(rows) = args.rows {
-            recording = recording.select_rows(rows)?;
-        }
-        args.faults.apply(&mut recording, frontend.channels)?;
         // A recording of the wrong shape is refused before anything is written.
-        recording.clips(&frontend)?;
-        recordings.push(recording);
+        let mut source = Source::open(path, &read, args.rows, &frontend, memory)?;
+        if let Some(whole) = source.whole_mut() {
+            args.faults.apply(whole, frontend.channels)?;
+        }
+        sources.push(source);
     }
     let threshold = match args.threshold {
         Some(real) if !real.is_finite() => {
@@ -144,15 +145,17 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
     };
 
     let mut raw_file = args.raw.as_deref().map(create).transpose()?;
-    let limit = args.limit.unwrap_or(usize::MAX);
-    let (mut windows, mut marks) = (Vec::new(), Vec::new());
-    for recording in &recordings {
-        if recordings.len() > 1 && windows.len() < limit {
-            marks.push((windows.len(), file_name(&recording.path)));
-        }
-        let left = limit - windows.len();
-        windows.extend(recording.clips(&frontend)?.windows().take(left));
-    }
+    let options = StreamOptions {
+        threshold,
+        normalization_rows: args.renormalize,
+        threshold_rows: args.recalibrate,
+        follow: args.follow,
+        joined: args.join,
+    };
+    let scores = |streamed| Scores::new(args.scores.as_deref(), args.plot.is_some(), streamed);
+    // Those of a detector that learns take their place.
+    let mut lines = if options.learns() { Scores::new(None, false, false) } else { scores(false) }?;
+    let mut marks = Vec::new();
 
     let mut weights = ScorerWeights::new(&model);
     let scorer = Scorer::new(&model, &mut weights).into_diagnostic()?;
@@ -161,12 +164,12 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
     let mut running = scorer.batch(first).into_diagnostic()?;
     let mut finished = scorer.batch(second).into_diagnostic()?;
     let mut hash = ActivationHash::new();
-    let mut lines = Vec::with_capacity(windows.len());
-    let bar = progress::bar(windows.len(), "windows");
-    for chunk in windows.chunks(TOGETHER).chain([&[][..]]) {
+    let limit = args.limit.unwrap_or(usize::MAX);
+    let bar = progress::counter("windows");
+    let mut score = |windows: &[Window<'_>], clip: usize, start: usize, lines: &mut Scores| {
         // The hash is one chain through all windows and takes as long as their inference: beside the next ones.
         let (filled, ()) = rayon::join(
-            || running.fill(chunk.iter().map(|window| window.samples)),
+            || running.fill(windows.iter().map(|window| window.samples)),
             || finished.replay(&mut hash),
         );
         filled.into_diagnostic()?;
@@ -174,19 +177,38 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
             let bytes: Vec<u8> = running.raw().iter().flat_map(|x| x.to_le_bytes()).collect();
             file.write_all(&bytes).into_diagnostic().wrap_err_with(|| path.clone())?;
         }
-        for (window, &score) in chunk.iter().zip(running.scores()) {
-            lines.push(Line {
-                clip: window.clip,
-                start: window.start,
+        for (window, &score) in windows.iter().zip(running.scores()) {
+            lines.push(&Line {
+                clip: clip + window.clip,
+                start: start + window.start,
                 score: real_score(score, model.score_kind()),
                 raw: score.0,
                 alarm: threshold.is_some_and(|threshold| score >= threshold),
                 state: None,
-            });
+            })?;
         }
         std::mem::swap(&mut running, &mut finished);
-        bar.inc(chunk.len() as u64);
+        bar.inc(windows.len() as u64);
+        miette::Result::<()>::Ok(())
+    };
+    for source in &sources {
+        if sources.len() > 1 && lines.windows < limit {
+            marks.push((lines.windows, file_name(&source.path)));
+        }
+        for block in source.blocks(&frontend)? {
+            let block = block?;
+            let clips = block.recording.clips(&frontend)?;
+            let windows: Vec<Window<'_>> = clips.windows().take(limit - lines.windows).collect();
+            for chunk in windows.chunks(TOGETHER) {
+                score(chunk, block.clip, block.start, &mut lines)?;
+            }
+            if lines.windows >= limit {
+                break;
+            }
+        }
     }
+    // What was scored last is still to be hashed.
+    score(&[], 0, 0, &mut lines)?;
     bar.finish_and_clear();
     let saturated = running.saturated() + finished.saturated();
     if let Some((mut file, path)) = raw_file {
@@ -194,48 +216,41 @@ pub fn run(args: SimulateArgs, printer: &mut Printer) -> miette::Result<ExitCode
     }
     progress::warn_saturated(saturated);
 
-    let options = StreamOptions {
-        threshold,
-        normalization_rows: args.renormalize,
-        threshold_rows: args.recalibrate,
-        follow: args.follow,
-        joined: args.join,
-    };
     let learned = match options.learns() {
-        true => Some(judge(&model, &recordings, &options, &mut lines)?),
+        true => {
+            lines = scores(true)?;
+            Some(judge(&model, &sources, &options, &mut lines)?)
+        }
         false => None,
     };
     let mut raised = None;
     let mut stream_hash = ActivationHash::new();
     if let Some(path) = &args.events {
-        raised = Some(write_events(path, &model, &recordings, &options, &mut stream_hash)?);
+        raised = Some(write_events(path, &model, &sources, &options, &mut stream_hash)?);
     }
     if let Some(path) = &args.frames {
-        write_frames(path, &frontend, &recordings)?;
+        write_frames(path, &frontend, &sources)?;
     }
     let threshold = threshold.map(|score| real_score(score, model.score_kind()));
-    if let Some(path) = &args.scores {
-        write_scores(path, &lines)?;
-    }
-    let values: Vec<f64> = lines.iter().map(|line| line.score).collect();
+    lines.finish()?;
     if let Some(path) = &args.plot {
         let title = format!("{}: {} over time", model.name(), model.score_kind().name());
-        plot(path, &title, model.score_kind().name(), &values, threshold, &marks)?;
+        plot(path, &title, model.score_kind().name(), &lines.values, threshold, &marks)?;
     }
     let report = SimulateReport {
         model: file_name(&args.model),
         name: model.name().to_string(),
         recordings: args.recordings.iter().map(|path| file_name(path)).collect(),
         score: model.score_kind().name(),
-        windows: lines.len(),
-        alarms: lines.iter().filter(|line| line.alarm).count(),
+        windows: lines.windows,
+        alarms: lines.alarms,
         raised,
         stream_hash: raised.map(|_| format!("{:016x}", stream_hash.value())),
         learned,
         threshold,
-        mean_score: values.iter().sum::<f64>() / values.len().max(1) as f64,
-        min_score: values.iter().copied().reduce(f64::min).unwrap_or(0.0),
-        max_score: values.iter().copied().reduce(f64::max).unwrap_or(0.0),
+        mean_score: lines.mean(),
+        min_score: lines.min.unwrap_or(0.0),
+        max_score: lines.max.unwrap_or(0.0),
         saturated_samples: saturated,
         hash: format!("{:016x}", hash.value()),
         kernels: picovae_core::kernels::BACKEND,
@@ -262,37 +277,41 @@ fn raw_score(real: f64, model: &Model<'_>) -> Score {
     Score((real * (1u64 << model.score_kind().frac_bits()) as f64).round() as i64)
 }
 
-/// A file to write, and what to call it in errors.
-fn create(path: &Path) -> miette::Result<(std::io::BufWriter<std::fs::File>, String)> {
-    let name = path.display().to_string();
-    let file = std::fs::File::create(path).into_diagnostic().wrap_err_with(|| name.clone())?;
-    Ok((std::io::BufWriter::new(file), name))
-}
-
 /// Streams every clip of every recording through a detector that learns, and puts its verdicts in the
 /// lines' place; how often what it was to learn was learnt.
 fn judge(
     model: &Model<'_>,
-    recordings: &[Recording],
+    sources: &[Source],
     options: &StreamOptions,
-    lines: &mut Vec<Line>,
+    lines: &mut Scores,
 ) -> miette::Result<usize> {
     let frontend = frontend_of(model);
-    lines.clear();
     let mut learned = 0;
-    for recording in recordings {
-        let clips = recording.clips(&frontend)?;
-        stream(model, &frontend, &clips, options, |clip, start, verdict, _| {
-            learned += usize::from(verdict.event == Some(Event::Learned));
-            lines.push(Line {
-                clip,
-                start,
-                score: real_score(verdict.score, model.score_kind()),
-                raw: verdict.score.0,
-                alarm: verdict.is_anomaly(),
-                state: Some(state_name(verdict.state)),
-            });
-        })?;
+    for source in sources {
+        let pieces = source.pieces(&frontend)?;
+        let mut written = Ok(());
+        stream_pieces(
+            model,
+            &frontend,
+            pieces,
+            options,
+            &mut NoTrace,
+            |clip, start, verdict, _| {
+                learned += usize::from(verdict.event == Some(Event::Learned));
+                let pushed = lines.push(&Line {
+                    clip,
+                    start,
+                    score: real_score(verdict.score, model.score_kind()),
+                    raw: verdict.score.0,
+                    alarm: verdict.is_anomaly(),
+                    state: Some(state_name(verdict.state)),
+                });
+                if written.is_ok() {
+                    written = pushed;
+                }
+            },
+        )?;
+        written?;
     }
     Ok(learned)
 }
@@ -301,7 +320,7 @@ fn judge(
 fn write_events(
     path: &Path,
     model: &Model<'_>,
-    recordings: &[Recording],
+    sources: &[Source],
     options: &StreamOptions,
     hash: &mut ActivationHash,
 ) -> miette::Result<usize> {
@@ -310,16 +329,16 @@ fn write_events(
         "recording,clip,window,start_frame,event,score,channel,band,percent,raw,resembles\n",
     );
     let mut raised = 0;
-    for recording in recordings {
-        let clips = recording.clips(&frontend)?;
-        for event in stream_events(model, &frontend, &clips, options, hash)? {
+    for source in sources {
+        let pieces = source.pieces(&frontend)?;
+        for event in events_of_pieces(model, &frontend, pieces, options, hash)? {
             raised += usize::from(event.event == Event::Raised);
             let (channel, band, percent) = event.attribution;
             let score = real_score(event.score, model.score_kind());
             writeln!(
                 text,
                 "{},{},{},{},{},{score},{channel},{band},{percent},{},{}",
-                file_name(&recording.path),
+                file_name(&source.path),
                 event.clip,
                 event.window,
                 event.start,
@@ -335,29 +354,15 @@ fn write_events(
 }
 
 /// Every sample of every clip in the device's counts.
-fn write_frames(path: &Path, frontend: &Frontend, recordings: &[Recording]) -> miette::Result<()> {
+fn write_frames(path: &Path, frontend: &Frontend, sources: &[Source]) -> miette::Result<()> {
     let (mut file, path) = create(path)?;
-    for recording in recordings {
-        let clips = recording.clips(frontend)?;
-        for clip in 0..clips.clip_count() {
-            for (at, &x) in clips.clip(clip).iter().enumerate() {
+    for source in sources {
+        for piece in source.pieces(frontend)? {
+            for (at, &x) in piece?.1.iter().enumerate() {
                 let count = frontend.raw(x, at % frontend.channels).to_le_bytes();
                 file.write_all(&count).into_diagnostic().wrap_err_with(|| path.clone())?;
             }
         }
     }
     file.flush().into_diagnostic().wrap_err(path)
-}
-
-fn write_scores(path: &Path, lines: &[Line]) -> miette::Result<()> {
-    let streamed = lines.first().is_some_and(|line| line.state.is_some());
-    let mut text = String::from("window,clip,start_frame,score,raw,alarm");
-    text.push_str(if streamed { ",state\n" } else { "\n" });
-    for (window, line) in lines.iter().enumerate() {
-        let Line { clip, start, score, raw, alarm, state } = line;
-        let _ = write!(text, "{window},{clip},{start},{score},{raw},{}", u8::from(*alarm));
-        let _ = state.map(|state| write!(text, ",{state}"));
-        text.push('\n');
-    }
-    std::fs::write(path, text).into_diagnostic().wrap_err_with(|| path.display().to_string())
 }

@@ -2,14 +2,14 @@
 //! columns, told from its first lines.
 
 use super::RecordingError;
+use std::io::Read;
 use std::path::Path;
 
 /// Lines looked at to tell separator, header and numeric columns.
 const SNIFFED_LINES: usize = 50;
 
 /// A text file whose layout is known.
-pub(super) struct Table<'a> {
-    text: &'a str,
+pub(super) struct Table {
     separator: u8,
     /// Names from the header, or "0", "1", … without one.
     pub(super) names: Vec<String>,
@@ -23,16 +23,20 @@ pub(super) struct Table<'a> {
     pub(super) sniffed: Vec<csv::StringRecord>,
 }
 
-impl<'a> Table<'a> {
-    pub(super) fn sniff(path: &Path, bytes: &'a [u8]) -> Result<Self, RecordingError> {
-        let text = std::str::from_utf8(bytes).map_err(|_| RecordingError::Format {
-            path: path.to_path_buf(),
-            reason: "neither NPY, IDX nor UTF-8 text".into(),
-        })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+/// The text of a file.
+pub(super) fn text<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, RecordingError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| RecordingError::Format {
+        path: path.to_path_buf(),
+        reason: "neither NPY, IDX nor UTF-8 text".into(),
+    })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+impl Table {
+    pub(super) fn sniff(path: &Path, text: &str) -> Result<Self, RecordingError> {
         let separator = separator(text);
         let mut sniffed = Vec::new();
-        for record in reader(text, separator).into_records().take(SNIFFED_LINES) {
+        for record in reader(text.as_bytes(), separator).into_records().take(SNIFFED_LINES) {
             sniffed.push(record.map_err(|e| format_error(path, &e))?);
         }
         let Some(first) = sniffed.first() else {
@@ -59,15 +63,8 @@ impl<'a> Table<'a> {
             && (sniffed.len() == 1 || (0..fields).any(|column| numeric_from(column, 1)));
         let numeric =
             (0..fields).map(|column| numeric_from(column, usize::from(has_header))).collect();
-        let mut table = Self {
-            text,
-            separator,
-            names: Vec::new(),
-            has_header,
-            numeric,
-            decimal_comma,
-            sniffed,
-        };
+        let mut table =
+            Self { separator, names: Vec::new(), has_header, numeric, decimal_comma, sniffed };
         table.set_header(has_header);
         Ok(table)
     }
@@ -115,21 +112,26 @@ impl<'a> Table<'a> {
         with_point(cell, self.decimal_comma[column], |cell| cell.parse().ok())
     }
 
-    /// Data records with the line each starts on; a record with too few or too
+    /// Data records of `text` with the line each starts on; a record with too few or too
     /// many fields is an error.
-    pub(super) fn records(
+    pub(super) fn records<R: Read>(
         &self,
         path: &Path,
-    ) -> impl Iterator<Item = Result<(u64, csv::StringRecord), RecordingError>> {
-        let expected = self.names.len();
-        reader(self.text, self.separator).into_records().skip(usize::from(self.has_header)).map(
+        text: R,
+    ) -> impl Iterator<Item = Result<(u64, csv::StringRecord), RecordingError>> + use<R> {
+        let (expected, path) = (self.names.len(), path.to_path_buf());
+        reader(text, self.separator).into_records().skip(usize::from(self.has_header)).map(
             move |record| {
-                let record = record.map_err(|e| format_error(path, &e))?;
+                let record = record.map_err(|e| format_error(&path, &e))?;
                 let line = record.position().map_or(0, csv::Position::line);
                 let found = record.len();
                 if found != expected {
-                    let path = path.to_path_buf();
-                    return Err(RecordingError::Ragged { path, line, expected, found });
+                    return Err(RecordingError::Ragged {
+                        path: path.clone(),
+                        line,
+                        expected,
+                        found,
+                    });
                 }
                 Ok((line, record))
             },
@@ -137,14 +139,14 @@ impl<'a> Table<'a> {
     }
 }
 
-fn reader(text: &str, separator: u8) -> csv::Reader<&[u8]> {
+fn reader<R: Read>(text: R, separator: u8) -> csv::Reader<R> {
     csv::ReaderBuilder::new()
         .delimiter(separator)
         .has_headers(false)
         .flexible(true)
         .comment(Some(b'#'))
         .trim(csv::Trim::All)
-        .from_reader(text.as_bytes())
+        .from_reader(text)
 }
 
 fn format_error(path: &Path, error: &csv::Error) -> RecordingError {

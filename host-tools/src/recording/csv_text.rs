@@ -1,6 +1,6 @@
 //! CSV text: which columns are read, and as what.
 
-use super::csv_table::Table;
+use super::csv_table::{self, Table};
 use super::timestamps::{self, Steps};
 use super::{ReadOptions, Recording, RecordingError, label_words};
 use std::path::Path;
@@ -12,16 +12,33 @@ pub(super) fn read(
     bytes: &[u8],
     options: &ReadOptions,
 ) -> Result<Recording, RecordingError> {
-    let table = Table::sniff(path, bytes)?;
+    let text = csv_table::text(path, bytes)?;
+    let table = Table::sniff(path, text)?;
     let sample_rate = timestamps::rate(&table);
     let rated = |recording: Recording| Recording { sample_rate, ..recording };
+    let (kept, is_named) = columns_to_read(path, &table, options)?;
+    if is_named {
+        return read_numbers(path, &table, text, &kept, options.gaps, |_, _| {}).map(rated);
+    }
+    let mut steps = vec![Steps::default(); kept.len()];
+    let recording = read_numbers(path, &table, text, &kept, options.gaps, |at, cell| {
+        let steps = &mut steps[at];
+        if steps.may_count() {
+            steps.push(table.number_f64(kept[at], cell).unwrap_or(f64::NAN));
+        }
+    })?;
+    Ok(rated(without_counters(recording, &steps)))
+}
+
+/// The columns to read, and whether somebody named them: of others those that count are still to be left out.
+pub(super) fn columns_to_read(
+    path: &Path,
+    table: &Table,
+    options: &ReadOptions,
+) -> Result<(Vec<usize>, bool), RecordingError> {
     if !options.columns.is_empty() {
-        let kept: Vec<usize> = options
-            .columns
-            .iter()
-            .map(|want| table.column(path, want))
-            .collect::<Result<_, _>>()?;
-        return read_numbers(path, &table, &kept, options.gaps, |_, _| {}).map(rated);
+        let columns = options.columns.iter().map(|want| table.column(path, want));
+        return Ok((columns.collect::<Result<_, _>>()?, true));
     }
     let numeric = table.numeric_columns();
     let why_not = |column: &usize| match &table.names[*column] {
@@ -38,14 +55,7 @@ pub(super) fn read(
     for column in numeric.iter().filter(|column| !kept.contains(column)) {
         report_dropped(path, &table.names[*column], why_not(column).unwrap_or_default());
     }
-    let mut steps = vec![Steps::default(); kept.len()];
-    let recording = read_numbers(path, &table, &kept, options.gaps, |at, cell| {
-        let steps = &mut steps[at];
-        if steps.may_count() {
-            steps.push(table.number_f64(kept[at], cell).unwrap_or(f64::NAN));
-        }
-    })?;
-    Ok(rated(without_counters(recording, &steps)))
+    Ok((kept, false))
 }
 
 /// Reads one column of labels, numbers or words: the one called `column`, or
@@ -55,7 +65,8 @@ pub(super) fn read_labels(
     bytes: &[u8],
     column: Option<&str>,
 ) -> Result<Recording, RecordingError> {
-    let mut table = Table::sniff(path, bytes)?;
+    let text = csv_table::text(path, bytes)?;
+    let mut table = Table::sniff(path, text)?;
     let wanted = column.unwrap_or("label");
     if !table.has_header && header_of_words(&table, wanted) {
         table.set_header(true);
@@ -74,7 +85,7 @@ pub(super) fn read_labels(
     let value = |column: usize, cell: &str| {
         table.number(column, cell).or_else(|| label_words::value(cell).map(f32::from))
     };
-    read_cells(path, &table, &kept, |column, line, cell| {
+    read_cells(path, &table, text, &kept, |column, line, cell| {
         let label_text =
             || RecordingError::LabelText { path: path.to_path_buf(), line, cell: cell.to_string() };
         value(column, cell).filter(|value| value.is_finite()).ok_or_else(label_text)
@@ -83,7 +94,7 @@ pub(super) fn read_labels(
 
 /// Whether the first line of a text without numbers names the columns: it
 /// holds the name looked for, or a cell unlike the label words below it.
-fn header_of_words(table: &Table<'_>, wanted: &str) -> bool {
+fn header_of_words(table: &Table, wanted: &str) -> bool {
     let Some((first, rest)) = table.sniffed.split_first() else {
         return false;
     };
@@ -98,7 +109,7 @@ fn header_of_words(table: &Table<'_>, wanted: &str) -> bool {
 }
 
 /// Columns that hold label words and nothing else, as far as they were seen.
-fn word_columns(table: &Table<'_>) -> Vec<usize> {
+fn word_columns(table: &Table) -> Vec<usize> {
     let data = &table.sniffed[usize::from(table.has_header)..];
     (0..table.names.len())
         .filter(|column| {
@@ -112,34 +123,47 @@ fn word_columns(table: &Table<'_>) -> Vec<usize> {
 /// among `kept`.
 fn read_numbers(
     path: &Path,
-    table: &Table<'_>,
+    table: &Table,
+    text: &str,
     kept: &[usize],
     gaps: bool,
     mut watch: impl FnMut(usize, &str),
 ) -> Result<Recording, RecordingError> {
     let mut at = 0;
-    read_cells(path, table, kept, |column, line, cell| {
+    read_cells(path, table, text, kept, |column, line, cell| {
         watch(at, cell);
         at = (at + 1) % kept.len();
-        let name = || table.names[column].clone();
-        match table.number(column, cell) {
-            None if gaps && is_missing(cell) => Ok(f32::NAN),
-            Some(value) if gaps && !value.is_finite() => Ok(f32::NAN),
-            None => Err(RecordingError::NotANumber {
-                path: path.to_path_buf(),
-                line,
-                column: name(),
-                cell: cell.to_string(),
-            }),
-            Some(value) if !value.is_finite() => Err(RecordingError::NotFinite {
-                path: path.to_path_buf(),
-                row: line as usize,
-                column: name(),
-                value,
-            }),
-            Some(value) => Ok(value),
-        }
+        number(path, table, column, line, cell, gaps)
     })
+}
+
+/// The finite number in a cell, or NaN where there is none and `gaps` are read.
+pub(super) fn number(
+    path: &Path,
+    table: &Table,
+    column: usize,
+    line: u64,
+    cell: &str,
+    gaps: bool,
+) -> Result<f32, RecordingError> {
+    let name = || table.names[column].clone();
+    match table.number(column, cell) {
+        None if gaps && is_missing(cell) => Ok(f32::NAN),
+        Some(value) if gaps && !value.is_finite() => Ok(f32::NAN),
+        None => Err(RecordingError::NotANumber {
+            path: path.to_path_buf(),
+            line,
+            column: name(),
+            cell: cell.to_string(),
+        }),
+        Some(value) if !value.is_finite() => Err(RecordingError::NotFinite {
+            path: path.to_path_buf(),
+            row: line as usize,
+            column: name(),
+            value,
+        }),
+        Some(value) => Ok(value),
+    }
 }
 
 /// What stands in a cell without a sample.
@@ -150,13 +174,14 @@ fn is_missing(cell: &str) -> bool {
 /// Reads columns, each cell (column, line, text) by `value`.
 fn read_cells(
     path: &Path,
-    table: &Table<'_>,
+    table: &Table,
+    text: &str,
     kept: &[usize],
     mut value: impl FnMut(usize, u64, &str) -> Result<f32, RecordingError>,
 ) -> Result<Recording, RecordingError> {
     let mut samples = Vec::new();
     let mut rows = 0;
-    for record in table.records(path) {
+    for record in table.records(path, text.as_bytes()) {
         let (line, record) = record?;
         for &column in kept {
             samples.push(value(column, line, record.get(column).unwrap_or_default())?);
@@ -175,6 +200,9 @@ fn read_cells(
     })
 }
 
+/// Why a column that counts is left out.
+pub(super) const COUNTS: &str = "rises or falls by a constant step";
+
 /// Leaves out the columns that count, unless all of them do.
 fn without_counters(recording: Recording, steps: &[Steps]) -> Recording {
     let counts: Vec<bool> = steps.iter().map(Steps::counts).collect();
@@ -182,7 +210,7 @@ fn without_counters(recording: Recording, steps: &[Steps]) -> Recording {
         return recording;
     }
     for (name, _) in recording.columns.iter().zip(&counts).filter(|(_, counts)| **counts) {
-        report_dropped(&recording.path, name, "rises or falls by a constant step");
+        report_dropped(&recording.path, name, COUNTS);
     }
     let measures = || counts.iter().map(|counts| !counts);
     let samples = recording.samples.iter().zip(measures().cycle());
@@ -196,7 +224,7 @@ fn without_counters(recording: Recording, steps: &[Steps]) -> Recording {
     }
 }
 
-fn report_dropped(path: &Path, column: &str, why: &str) {
+pub(super) fn report_dropped(path: &Path, column: &str, why: &str) {
     eprintln!("{}: column `{column}` {why}: left out; --columns keeps it", path.display());
 }
 

@@ -6,7 +6,9 @@
 //! Nothing here trusts a header: lengths are checked against the file before
 //! anything is allocated for them.
 
+mod blocks;
 mod clips;
+mod csv_rows;
 mod csv_table;
 mod csv_text;
 mod error;
@@ -17,11 +19,13 @@ mod load;
 mod npy;
 mod npz;
 mod options;
+mod row_reader;
 mod rows;
 mod timestamps;
 mod waveform;
 mod window_set;
 
+pub use blocks::{Block, Blocks, LongBlocks, Source};
 pub use clips::{Clips, Window};
 pub use error::RecordingError;
 pub use labels::{Labels, WindowLabels};
@@ -92,12 +96,23 @@ impl Recording {
         recording.checked(options)
     }
 
+    /// Nothing of a file.
+    fn empty(path: &Path) -> Self {
+        let (samples, columns) = (Vec::new(), Vec::new());
+        Self { path: path.to_path_buf(), shape: Vec::new(), samples, columns, sample_rate: None }
+    }
+
     /// Finite, or with NaN where samples are missing.
-    fn checked(mut self, options: &ReadOptions) -> Result<Self, RecordingError> {
+    fn checked(self, options: &ReadOptions) -> Result<Self, RecordingError> {
+        self.checked_from(0, options)
+    }
+
+    /// [`checked`](Self::checked) of rows from `first` on.
+    fn checked_from(mut self, first: usize, options: &ReadOptions) -> Result<Self, RecordingError> {
         if options.gaps {
             self.samples.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = f32::NAN);
         } else {
-            self.check_finite()?;
+            self.check_finite(first)?;
         }
         Ok(self)
     }
@@ -123,7 +138,7 @@ impl Recording {
             });
         }
         let recording = Self { path, shape, samples, columns: Vec::new(), sample_rate: None };
-        recording.check_finite()?;
+        recording.check_finite(0)?;
         Ok(recording)
     }
 
@@ -157,7 +172,7 @@ impl Recording {
         Ok(self)
     }
 
-    fn check_finite(&self) -> Result<(), RecordingError> {
+    fn check_finite(&self, first: usize) -> Result<(), RecordingError> {
         let Some(at) = self.samples.iter().position(|x| !x.is_finite()) else {
             return Ok(());
         };
@@ -168,7 +183,7 @@ impl Recording {
             index[axis] = rest % len.max(&1);
             rest /= len.max(&1);
         }
-        let row = index.first().copied().unwrap_or(0);
+        let row = first + index.first().copied().unwrap_or(0);
         let column: Vec<String> = index.iter().skip(1).map(usize::to_string).collect();
         Err(RecordingError::NotFinite {
             path: self.path.clone(),

@@ -87,6 +87,104 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Recording, RecordingErro
     })
 }
 
+/// Types of plain numbers, little-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dtype {
+    Bool,
+    F16,
+    F32,
+    F64,
+    I16,
+    I32,
+    I64,
+    I8,
+    U16,
+    U32,
+    U64,
+    U8,
+}
+
+impl Dtype {
+    /// Bytes of a number.
+    pub(super) fn len(self) -> usize {
+        match self {
+            Self::Bool | Self::I8 | Self::U8 => 1,
+            Self::F16 | Self::I16 | Self::U16 => 2,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F64 | Self::I64 | Self::U64 => 8,
+        }
+    }
+
+    /// Appends the numbers in `bytes`; what is left of the last one is not read.
+    pub(super) fn append(self, bytes: &[u8], samples: &mut Vec<f32>) {
+        macro_rules! all {
+            ($t:ty, $to:expr) => {{
+                let (numbers, _) = bytes.as_chunks::<{ size_of::<$t>() }>();
+                samples.extend(numbers.iter().map(|b| <$t>::from_le_bytes(*b)).map($to))
+            }};
+        }
+        match self {
+            Self::Bool => all!(u8, |x| f32::from(u8::from(x != 0))),
+            Self::F16 => all!(half::f16, f32::from),
+            Self::F32 => all!(f32, |x| x),
+            Self::F64 => all!(f64, |x| x as f32),
+            Self::I16 => all!(i16, f32::from),
+            Self::I32 => all!(i32, |x| x as f32),
+            Self::I64 => all!(i64, |x| x as f32),
+            Self::I8 => all!(i8, f32::from),
+            Self::U16 => all!(u16, f32::from),
+            Self::U32 => all!(u32, |x| x as f32),
+            Self::U64 => all!(u64, |x| x as f32),
+            Self::U8 => all!(u8, f32::from),
+        }
+    }
+}
+
+/// What the header of an array says that can be read row by row.
+pub(super) struct PlainHeader {
+    pub(super) shape: Vec<usize>,
+    pub(super) dtype: Dtype,
+    /// Bytes of the header.
+    pub(super) data_at: usize,
+}
+
+/// The header at the start of a file of `len` bytes; `None` of an array that [`read`] reads, or refuses, whole.
+pub(super) fn plain_header(
+    path: &Path,
+    prefix: &[u8],
+    len: u64,
+) -> Result<Option<PlainHeader>, RecordingError> {
+    check_header_len(path, prefix)?;
+    let Ok(file) = NpyFile::new(prefix) else { return Ok(None) };
+    let header = file.header();
+    let (DType::Plain(plain), Order::C) = (header.dtype(), header.order()) else { return Ok(None) };
+    let dtype = match (plain.type_char(), plain.num_bytes()) {
+        _ if plain.endianness() == npyz::Endianness::Big => return Ok(None),
+        (TypeChar::Bool, Some(1)) => Dtype::Bool,
+        (TypeChar::Float, Some(2)) => Dtype::F16,
+        (TypeChar::Float, Some(4)) => Dtype::F32,
+        (TypeChar::Float, Some(8)) => Dtype::F64,
+        (TypeChar::Int, Some(1)) => Dtype::I8,
+        (TypeChar::Int, Some(2)) => Dtype::I16,
+        (TypeChar::Int, Some(4)) => Dtype::I32,
+        (TypeChar::Int, Some(8)) => Dtype::I64,
+        (TypeChar::Uint, Some(1)) => Dtype::U8,
+        (TypeChar::Uint, Some(2)) => Dtype::U16,
+        (TypeChar::Uint, Some(4)) => Dtype::U32,
+        (TypeChar::Uint, Some(8)) => Dtype::U64,
+        _ => return Ok(None),
+    };
+    let count = load::element_count(path, header.shape().iter().copied())?;
+    let shape: Vec<usize> = header.shape().iter().map(|d| *d as usize).collect();
+    let data_at = prefix.len() - file.into_inner().len();
+    let (expected, found) = ((count * dtype.len()) as u64, len - data_at as u64);
+    if expected > found {
+        let path = path.to_path_buf();
+        return Err(RecordingError::Truncated { path, expected, found, unit: "data bytes" });
+    }
+    Ok((count > 0 && !shape.is_empty()).then_some(PlainHeader { shape, dtype, data_at }))
+}
+
 /// A damaged length field must not make the parser allocate: it is compared
 /// with the file first.
 fn check_header_len(path: &Path, bytes: &[u8]) -> Result<(), RecordingError> {

@@ -17,7 +17,7 @@ pub(super) fn is_named(name: &str) -> bool {
 
 /// Frames a second by the first column of timestamps, if there is one: the reciprocal of the
 /// median step between the first lines.
-pub(super) fn rate(table: &Table<'_>) -> Option<f64> {
+pub(super) fn rate(table: &Table) -> Option<f64> {
     let data = &table.sniffed[usize::from(table.has_header)..];
     let by_column = |column: usize| {
         let number = |cell: &str| table.number_f64(column, cell);
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn the_rate_follows_from_the_median_step() {
         let rate_of = |text: &str| {
-            let table = Table::sniff(std::path::Path::new("a.csv"), text.as_bytes()).unwrap();
+            let table = Table::sniff(std::path::Path::new("a.csv"), text).unwrap();
             rate(&table)
         };
         let dated = "datetime;x\n2020-02-28 23:59:58;1\n2020-02-28 23:59:59;2\n2020-02-29 00:00:00;3\n\

@@ -14,18 +14,35 @@ pub(super) fn read_wav(path: &Path, bytes: &[u8]) -> Result<Recording, Recording
         path: path.to_path_buf(),
         reason: format!("WAV: {error}"),
     };
-    let reader = hound::WavReader::new(bytes).map_err(format)?;
+    let mut reader = hound::WavReader::new(bytes).map_err(format)?;
     let spec = reader.spec();
-    let samples: Result<Vec<f32>, _> = match spec.sample_format {
-        hound::SampleFormat::Float => reader.into_samples::<f32>().collect(),
-        hound::SampleFormat::Int => {
-            let scale = 2f32.powi((i32::from(spec.bits_per_sample) - 16).max(0));
-            reader.into_samples::<i32>().map(|s| s.map(|s| s as f32 / scale)).collect()
-        }
-    };
-    let samples = samples.map_err(format)?;
+    let mut samples = Vec::new();
+    append(&mut reader, usize::MAX, &mut samples).map_err(format)?;
     let rate = f64::from(spec.sample_rate);
     frames(path, samples, spec.channels.into(), Some(rate).filter(|rate| *rate > 0.0))
+}
+
+/// Appends up to so many samples of a WAV file.
+pub(super) fn append<R: std::io::Read>(
+    reader: &mut hound::WavReader<R>,
+    count: usize,
+    samples: &mut Vec<f32>,
+) -> Result<(), hound::Error> {
+    let spec = reader.spec();
+    match spec.sample_format {
+        hound::SampleFormat::Float => {
+            for sample in reader.samples::<f32>().take(count) {
+                samples.push(sample?);
+            }
+        }
+        hound::SampleFormat::Int => {
+            let scale = 2f32.powi((i32::from(spec.bits_per_sample) - 16).max(0));
+            for sample in reader.samples::<i32>().take(count) {
+                samples.push(sample? as f32 / scale);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Little-endian samples and nothing else.

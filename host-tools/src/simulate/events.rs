@@ -6,7 +6,7 @@ use picovae_core::{Detector, Event, Model, Score, State, VaeError, Verdict};
 
 use super::SimulatorArena;
 use crate::graph::Frontend;
-use crate::recording::Clips;
+use crate::recording::{Clips, RecordingError};
 
 /// A change of state.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +91,10 @@ pub enum StreamError {
     /// A buffer does not fit.
     #[error(transparent)]
     Vae(#[from] VaeError),
+    /// A recording that cannot be read to its end.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Recording(#[from] RecordingError),
     /// The device refuses to learn.
     #[error("the device does not learn: {0}")]
     #[diagnostic(help(
@@ -124,6 +128,23 @@ pub fn stream_traced(
     clips: &Clips<'_>,
     options: &StreamOptions,
     trace: &mut impl Trace,
+    visit: impl FnMut(usize, usize, &Verdict, &Detector<'_, '_>),
+) -> Result<(), StreamError> {
+    let pieces = (0..clips.clip_count()).map(|clip| Ok((clip, clips.clip(clip))));
+    stream_pieces(model, frontend, pieces, options, trace, visit)
+}
+
+/// [`stream_traced`] of clips that come piece by piece, in order, each with its clip's number: of
+/// [`Source::pieces`](crate::recording::Source::pieces).
+///
+/// # Errors
+/// [`StreamError`].
+pub fn stream_pieces<S: AsRef<[f32]>>(
+    model: &Model<'_>,
+    frontend: &Frontend,
+    pieces: impl Iterator<Item = Result<(usize, S), RecordingError>>,
+    options: &StreamOptions,
+    trace: &mut impl Trace,
     mut visit: impl FnMut(usize, usize, &Verdict, &Detector<'_, '_>),
 ) -> Result<(), StreamError> {
     let mut arena = SimulatorArena::new(model);
@@ -131,15 +152,12 @@ pub fn stream_traced(
     let groups = model.frontend().groups();
     let mut memory = vec![0; Recalibration::memory_len(groups)];
     let lessons = options.lessons(frontend);
-    let joined: Vec<f32> = match options.joined {
-        true => (0..clips.clip_count()).flat_map(|clip| clips.clip(clip)).copied().collect(),
-        false => Vec::new(),
-    };
-    let parts: Vec<&[f32]> = match options.joined {
-        true => vec![&joined],
-        false => (0..clips.clip_count()).map(|clip| clips.clip(clip)).collect(),
-    };
-    for (clip, part) in parts.into_iter().enumerate() {
+    let mut pieces = pieces
+        .map(|piece| piece.map(|(clip, samples)| (if options.joined { 0 } else { clip }, samples)))
+        .peekable();
+    while let Some(first) = pieces.peek() {
+        // What cannot be read is met below, whatever clip it is of.
+        let clip = first.as_ref().map_or(0, |(clip, _)| *clip);
         let mut detector = Detector::new(model, arena.bytes(), &mut ring)?;
         if options.learns() {
             detector = detector.learning_in(&mut memory)?;
@@ -153,16 +171,23 @@ pub fn stream_traced(
             detector.calibrate(few).map_err(StreamError::Learn)?;
         }
         let mut frame = Vec::with_capacity(frontend.channels);
-        for samples in part.chunks_exact(frontend.channels) {
-            frame.clear();
-            frame.extend(samples.iter().enumerate().map(|(c, &x)| frontend.raw(x, c)));
-            let Some(verdict) = detector.push_traced(&frame, trace) else { continue };
-            visit(clip, verdict.window as usize * frontend.hop, &verdict, &detector);
-            if options.follow
-                && detector.recalibration().is_some_and(|r| !r.is_learning() && !r.is_following())
-            {
-                // Refused in an alarm; asked for again.
-                let _ = detector.follow(true);
+        while let Some(piece) =
+            pieces.next_if(|piece| piece.as_ref().map_or(true, |(next, _)| *next == clip))
+        {
+            let (_, samples) = piece?;
+            for samples in samples.as_ref().chunks_exact(frontend.channels) {
+                frame.clear();
+                frame.extend(samples.iter().enumerate().map(|(c, &x)| frontend.raw(x, c)));
+                let Some(verdict) = detector.push_traced(&frame, trace) else { continue };
+                visit(clip, verdict.window as usize * frontend.hop, &verdict, &detector);
+                if options.follow
+                    && detector
+                        .recalibration()
+                        .is_some_and(|r| !r.is_learning() && !r.is_following())
+                {
+                    // Refused in an alarm; asked for again.
+                    let _ = detector.follow(true);
+                }
             }
         }
     }
@@ -180,8 +205,23 @@ pub fn stream_events(
     options: &StreamOptions,
     trace: &mut impl Trace,
 ) -> Result<Vec<StreamEvent>, StreamError> {
+    let pieces = (0..clips.clip_count()).map(|clip| Ok((clip, clips.clip(clip))));
+    events_of_pieces(model, frontend, pieces, options, trace)
+}
+
+/// The events of [`stream_pieces`], in order.
+///
+/// # Errors
+/// [`StreamError`].
+pub fn events_of_pieces<S: AsRef<[f32]>>(
+    model: &Model<'_>,
+    frontend: &Frontend,
+    pieces: impl Iterator<Item = Result<(usize, S), RecordingError>>,
+    options: &StreamOptions,
+    trace: &mut impl Trace,
+) -> Result<Vec<StreamEvent>, StreamError> {
     let mut events = Vec::new();
-    stream_traced(model, frontend, clips, options, trace, |clip, start, verdict, detector| {
+    stream_pieces(model, frontend, pieces, options, trace, |clip, start, verdict, detector| {
         events.extend(verdict.event.map(|event| {
             let carried = detector.attribution();
             StreamEvent {

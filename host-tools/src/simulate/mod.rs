@@ -15,7 +15,8 @@ pub use assemble::{AssembleError, Assembled, DetectorOptions, assemble, assemble
 pub use calibrate::{CalibrateError, FalseAlarms, by_clip, calibrate_set};
 pub use decide::DecisionOptions;
 pub use events::{
-    StreamError, StreamEvent, StreamOptions, state_name, stream, stream_events, stream_traced,
+    StreamError, StreamEvent, StreamOptions, events_of_pieces, state_name, stream, stream_events,
+    stream_pieces, stream_traced,
 };
 pub use grid::{GridError, image_grid, trace_grid};
 pub use means::mean_scores;

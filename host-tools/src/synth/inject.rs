@@ -14,6 +14,9 @@ pub enum InjectionKind {
     Drift,
     /// Samples become 0.
     Dropout,
+    /// The machine turns faster by `amount` percent, or slower where that is below 0: the frames are read at
+    /// another pace, and fade back into what follows.
+    Frequency,
     /// Gaussian noise of deviation `amount` is added.
     Noise,
     /// One frame in fifty jumps by `amount`, up or down.
@@ -29,10 +32,13 @@ impl std::str::FromStr for InjectionKind {
         match text.to_ascii_lowercase().as_str() {
             "drift" => Ok(Self::Drift),
             "dropout" => Ok(Self::Dropout),
+            "frequency" => Ok(Self::Frequency),
             "noise" => Ok(Self::Noise),
             "spike" => Ok(Self::Spike),
             "stuck" => Ok(Self::Stuck),
-            _ => Err(format!("unknown fault `{text}`; known: spike, drift, dropout, stuck, noise")),
+            _ => Err(format!(
+                "unknown fault `{text}`; known: spike, drift, dropout, stuck, noise, frequency"
+            )),
         }
     }
 }
@@ -46,7 +52,7 @@ pub struct Injection {
     /// samples from `f * channels`. For one-window-a-row recordings, window
     /// `w` is the frames from `w * window_len`.
     pub frames: Range<usize>,
-    /// Size in standard deviations of the recording's channel.
+    /// Size in standard deviations of the recording's channel; percent of a change of frequency.
     pub amount: f32,
 }
 
@@ -69,6 +75,10 @@ pub fn inject(
     if frames.is_empty() {
         return frames;
     }
+    if injection.kind == InjectionKind::Frequency {
+        resample(&mut recording.samples, channels, &frames, injection.amount);
+        return frames;
+    }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let deviation = deviations(&recording.samples, channels);
     let first = recording.samples[frames.start * channels..][..channels].to_vec();
@@ -83,6 +93,8 @@ pub fn inject(
             *x = match injection.kind {
                 InjectionKind::Drift => *x + amount * (i + 1) as f32 / len,
                 InjectionKind::Dropout => 0.0,
+                // Done above: it looks at other frames than its own.
+                InjectionKind::Frequency => *x,
                 InjectionKind::Noise => {
                     let noise: f32 = StandardNormal.sample(&mut rng);
                     *x + amount * noise
@@ -94,6 +106,37 @@ pub fn inject(
         }
     }
     frames
+}
+
+/// Frames over which a change of frequency fades out.
+const FADE: usize = 16;
+
+/// Reads `frames` at a pace `percent` faster, between samples by Catmull and Rom's cubic; at the recording's end it
+/// turns back.
+fn resample(samples: &mut [f32], channels: usize, frames: &Range<usize>, percent: f32) {
+    // No faster than a half of what there is, and never backward.
+    let pace = (1.0 + f64::from(percent) / 100.0).clamp(0.01, 2.0);
+    let source = samples.to_vec();
+    let last = (source.len() / channels).saturating_sub(1) as i64;
+    let at = |frame: i64, c: usize| {
+        let folded = if frame > last { (2 * last - frame).max(0) } else { frame.max(0) };
+        f64::from(source[folded as usize * channels + c])
+    };
+    for (i, frame) in frames.clone().enumerate() {
+        let place = frames.start as f64 + i as f64 * pace;
+        let (before, t) = (place.floor() as i64, place.fract());
+        let left = frames.end - frame;
+        let share =
+            if frames.len() > 2 * FADE { (left as f64 / FADE as f64).min(1.0) } else { 1.0 };
+        for c in 0..channels {
+            let [p, q, r, s] = [-1, 0, 1, 2].map(|step| at(before + step, c));
+            let cubic = q + 0.5
+                * t
+                * (r - p + t * (2.0 * p - 5.0 * q + 4.0 * r - s + t * (3.0 * (q - r) + s - p)));
+            let x = &mut samples[frame * channels + c];
+            *x = (share * cubic + (1.0 - share) * f64::from(*x)) as f32;
+        }
+    }
 }
 
 /// Standard deviation of each channel.
@@ -131,8 +174,35 @@ mod tests {
         assert_eq!(drift[78..], [-1.0 + 5.0, 9.0 + 5.0]);
         let spikes = damaged(InjectionKind::Spike, 3);
         assert!((spikes[0] - 1.0).abs() == 5.0);
+        // Of two values in turn, a pace of 1.05 reads something between them, too.
+        let faster = damaged(InjectionKind::Frequency, 3);
+        assert_eq!(faster[..2], [1.0, 11.0]);
+        assert!(faster.iter().any(|x| x.fract().abs() > 1e-3));
         let noise = damaged(InjectionKind::Noise, 3);
         assert_eq!(noise, damaged(InjectionKind::Noise, 3));
         assert_ne!(noise, damaged(InjectionKind::Noise, 4));
+    }
+
+    #[test]
+    fn a_frequency_moves_by_its_percentage_and_comes_back() {
+        // 40 periods of 50 frames in the first channel, a constant in the second.
+        let turn = std::f32::consts::TAU / 50.0;
+        let wave = |frame: usize| (turn * frame as f32).sin();
+        let samples: Vec<f32> = (0..2_000).flat_map(|frame| [wave(frame), 7.0]).collect();
+        for (percent, periods) in [(10.0, 22.0), (-10.0, 18.0), (0.0, 20.0)] {
+            let mut recording =
+                Recording::from_samples("m", vec![2_000, 2], samples.clone()).unwrap();
+            let kind = InjectionKind::Frequency;
+            let injection = Injection { kind, frames: 500..1_500, amount: percent };
+            assert_eq!(inject(&mut recording, 2, &injection, 9), 500..1_500);
+            let frame = |frame: usize| recording.samples[2 * frame];
+            let crossings = (500..1_500).filter(|&f| frame(f) < 0.0 && frame(f + 1) >= 0.0);
+            let found = crossings.count() as f32;
+            assert!((found - periods).abs() <= 1.0, "{percent} %: {found} periods");
+            assert!((0..500).chain(1_500..2_000).all(|f| frame(f) == wave(f)));
+            assert!((0..2_000).all(|f| (recording.samples[2 * f + 1] - 7.0).abs() < 1e-5));
+            let greatest = (0..2_000).map(|f| frame(f).abs()).fold(0.0, f32::max);
+            assert!(greatest < 1.01, "{greatest}");
+        }
     }
 }
