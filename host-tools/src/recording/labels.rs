@@ -39,6 +39,11 @@ impl Labels {
                 npz::read(path, &bytes, &column.map_or_else(Vec::new, |c| vec![c.into()]))?
             }
             load::Format::Idx => idx::read(path, &bytes)?,
+            load::Format::Parquet => {
+                let columns = vec![column.unwrap_or("label").to_string()];
+                let options = super::ReadOptions { columns, ..Default::default() };
+                super::parquet::read(path, bytes, &options)?
+            }
             load::Format::Wav => waveform::read_wav(path, &bytes)?,
             load::Format::Text => csv_text::read_labels(path, &bytes, column)?,
         };

@@ -14,6 +14,7 @@ pub(super) enum Format {
     Npy,
     Npz,
     Idx,
+    Parquet,
     Wav,
     Text,
 }
@@ -24,6 +25,7 @@ impl Format {
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Self::Npy,
             [b'P', b'K', 3, 4, ..] => Self::Npz,
             [0, 0, ..] => Self::Idx,
+            _ if super::parquet::is_parquet(bytes) => Self::Parquet,
             _ if super::waveform::is_wav(bytes) => Self::Wav,
             _ => Self::Text,
         }

@@ -19,6 +19,7 @@ mod load;
 mod npy;
 mod npz;
 mod options;
+mod parquet;
 mod row_reader;
 mod rows;
 mod timestamps;
@@ -82,6 +83,9 @@ impl Recording {
             return waveform::read_headerless(path, &bytes, kind)?.checked(options);
         }
         let recording = match load::Format::of(&bytes) {
+            load::Format::Parquet => {
+                return parquet::read(path, bytes, options)?.checked(options);
+            }
             load::Format::Npz => {
                 return npz::read(path, &bytes, &options.columns)?.checked(options);
             }

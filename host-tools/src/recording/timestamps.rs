@@ -44,6 +44,15 @@ pub(super) fn rate(table: &Table) -> Option<f64> {
     (0..table.names.len()).find_map(by_column)
 }
 
+/// Frames a second of times whose unit their size tells: the reciprocal of the first lines' median step.
+pub(super) fn rate_of(times: &[f64]) -> Option<f64> {
+    let first = times.get(..times.len().min(50)).filter(|times| times.len() > 2)?;
+    let mut steps: Vec<f64> = first.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    steps.sort_by(f64::total_cmp);
+    let step = steps[steps.len() / 2] / unit(first[0]);
+    (step.is_finite() && step > 0.0).then(|| 1.0 / step)
+}
+
 /// Row numbers are no time.
 fn is_row_number(name: &str) -> bool {
     ["index", "unnamed: 0"].iter().any(|known| known.eq_ignore_ascii_case(name.trim()))
