@@ -37,7 +37,7 @@ fn data(path: &str) -> String {
 
 /// All of them.
 pub fn all() -> Result<Vec<Dataset>> {
-    Ok(vec![heartbeats(), fan(), toycar(), bearings()?])
+    Ok(vec![heartbeats(), fan(), toycar(), toycar_search()?, bearings()?])
 }
 
 /// ECG5000: the normal beats of the official training set.
@@ -105,6 +105,33 @@ fn toycar() -> Dataset {
             task,
         }],
     }
+}
+
+/// The same sounds by `search`: a network of 52,768 parameters on means of 16 frames, and a smaller one
+/// that learns from it, in what the issue of the compression passes allows.
+fn toycar_search() -> Result<Dataset> {
+    let folder = shell::scratch("detect")?;
+    let large = folder.join("toycar_large.safetensors").display().to_string();
+    let study = folder.join("toycar_search.db");
+    // An old study would be gone on with.
+    let _ = std::fs::remove_file(&study);
+    let clips = "{data}/mlperf_tiny_ad/train_normal_clips.npy";
+    let train = format!(
+        "train {clips} --channels 128 --window 16 --hop 4 --average 16 --decimate 4 --hidden 128,64 --latent 16 \
+         --likelihood gaussian --normalize per-channel --epochs 30 --lr 2e-3 --cosine --patience 0 \
+         --score gaussian-nll --seed 1 -o {large}"
+    );
+    let search = format!(
+        "search {large} {clips} --target cortex-m4 --flash 48K --ram 8K --instructions 45000 --families mlp \
+         --trials 16 --rungs 2 --epochs 12 --jobs 1 --study {} --seed 1 -o {{float}}",
+        study.display()
+    );
+    let quantize = format!("quantize {{float}} --calibrate {clips} --target cortex-m4 -o {{blob}}");
+    let steps = [train, search, quantize].iter().map(|line| words(line)).collect();
+    let name = "toycar-search";
+    let Dataset { train, tests, .. } = toycar();
+    let tests = tests.into_iter().map(|test| Test { name: name.into(), ..test }).collect();
+    Ok(Dataset { name, steps, train, tests })
 }
 
 /// Bearings: the normal recording is thinned to the faults' rate; its last part is held back.
