@@ -83,6 +83,9 @@ struct Samples<'s> {
     channels: usize,
 }
 
+/// Channels thinned at a time: their sums stay in registers.
+const SIDE_BY_SIDE: usize = 4;
+
 impl Samples<'_> {
     /// The sample at time `t`; 0 behind the end.
     #[inline]
@@ -210,6 +213,16 @@ impl Frontend<'_> {
         self.visit(older, newer, scratch, |_, group, v| feature(group, v));
     }
 
+    /// Whether channels are thinned [`SIDE_BY_SIDE`], read from a ring cut between frames.
+    fn side_by_side(&self, older: &[i16]) -> bool {
+        #[cfg(feature = "spectrum")]
+        if self.spectrum.is_some() {
+            return false;
+        }
+        let whole = older.len().checked_rem(self.channels) == Some(0);
+        whole && !self.remove_mean && self.channels.is_multiple_of(SIDE_BY_SIDE)
+    }
+
     /// Neither decimated nor a spectrum.
     fn is_plain(&self) -> bool {
         #[cfg(feature = "spectrum")]
@@ -249,6 +262,22 @@ impl Frontend<'_> {
         mut feature: impl FnMut(usize, usize, i32),
     ) {
         let steps = self.steps();
+        if let Some(decimation) = &self.decimation
+            && self.side_by_side(older)
+        {
+            for t in 0..steps {
+                for channel in (0..self.channels).step_by(SIDE_BY_SIDE) {
+                    let samples = Samples { older, newer, channel, channels: self.channels };
+                    let Some(sums) = decimation.side_by_side::<SIDE_BY_SIDE>(&samples, t) else {
+                        return;
+                    };
+                    for (channel, v) in (channel..).zip(sums) {
+                        feature(t * self.channels + channel, channel, v);
+                    }
+                }
+            }
+            return;
+        }
         let series_len = if self.decimation.is_some() { align_up(2 * steps) } else { 0 };
         let Some((series, buffer)) = scratch.split_at_mut_checked(series_len) else { return };
         let Ok(series) = bytemuck::try_cast_slice_mut::<u8, i16>(series) else { return };

@@ -262,15 +262,21 @@ fn thinned_samples_have_their_mean_removed() {
     assert_eq!(features, [75, 0, -75]);
 }
 
-/// Means that overlap, of three channels, read through a ring cut anywhere.
+/// Means that overlap, of channels in fours and not, read through a ring cut anywhere.
 #[test]
 fn means_are_means_of_their_channel() {
+    means_of::<3>();
+    means_of::<4>();
+    means_of::<8>();
+}
+
+fn means_of<const CHANNELS: usize>() {
     let taps = [8_192i16; 4];
-    let (offset, multiplier, shift) = ([0i32; 3], [1 << 30; 3], [1i8; 3]);
+    let (offset, multiplier, shift) = ([0i32; CHANNELS], [1 << 30; CHANNELS], [1i8; CHANNELS]);
     let frontend = Frontend {
         window_len: 5,
         hop: 1,
-        channels: 3,
+        channels: CHANNELS,
         remove_mean: false,
         zero_point: 0,
         decimation: Some(Decimation { factor: 1, taps: &taps }),
@@ -279,14 +285,19 @@ fn means_are_means_of_their_channel() {
         multiplier: &multiplier,
         shift: &shift,
     };
-    assert_eq!(frontend.feature_len(), 6);
-    let window: Vec<i16> = (0..15).map(|i| [4, -8, 20][i % 3] * (i as i16 / 3)).collect();
+    assert_eq!(frontend.feature_len(), 2 * CHANNELS);
+    let slope = |channel: usize| [4, -8, 20, 12][channel % 4];
+    let window: Vec<i16> =
+        (0..5 * CHANNELS).map(|i| slope(i % CHANNELS) * (i / CHANNELS) as i16).collect();
     for cut in 0..=window.len() {
         let (older, newer) = window.split_at(cut);
         let mut scratch = vec![0u128; frontend.scratch_len().div_ceil(16)];
-        let mut features = [0i8; 6];
+        let mut features = vec![0i8; 2 * CHANNELS];
         frontend.features(older, newer, bytemuck::cast_slice_mut(&mut scratch), &mut features);
-        // Means of 0..=3 and of 1..=4, times the channel's slope.
-        assert_eq!(features, [6, -12, 30, 10, -20, 50], "{cut}");
+        for (index, q) in features.iter().enumerate() {
+            // Means of 0..=3 and of 1..=4: three and five halves.
+            let halves = if index < CHANNELS { 3 } else { 5 };
+            assert_eq!(i16::from(*q), slope(index % CHANNELS) * halves / 2, "{cut} {index}");
+        }
     }
 }
