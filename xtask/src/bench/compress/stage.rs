@@ -1,5 +1,6 @@
 //! One stage: a command whose output is kept.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -55,7 +56,10 @@ impl<'c> Stages<'c> {
         };
         let mut last = teacher.clone();
         for (at, step) in chain.steps.iter().enumerate() {
-            let name = format!("{}-{at}-{}", chain.model, set.name);
+            // Chains that begin alike share their beginning.
+            let mut way = DefaultHasher::new();
+            chain.steps[..=at].hash(&mut way);
+            let name = format!("step-{at}-{:016x}-{}", way.finish(), set.name);
             last = self.trained(step, &name, set, &teacher, &last)?;
         }
         let bits = chain.bits.as_ref().map(|bits| format!(" --weight-bits {bits}"));
