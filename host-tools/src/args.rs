@@ -27,6 +27,8 @@ pub struct Cli {
 pub enum Command {
     /// List boards; with a blob, whether it fits them and how long it takes.
     Boards(commands::boards::BoardsArgs),
+    /// Give a finished blob another threshold, from recordings of normal operation.
+    Calibrate(commands::calibrate::CalibrateArgs),
     /// Bring a model under a budget by the cheapest chain of passes.
     Compress(Box<commands::compress::CompressArgs>),
     /// Run two models layer by layer and say where they part.

@@ -48,6 +48,41 @@ fn a_machine_without_a_model_gets_a_detector() {
         shop.json(&["eval", "fitted.pvae", "--normal", "later.npy", "--anomalous", "flawed.npy"]);
     assert!(number(&judged["roc_auc"]) > 0.95, "{judged}");
     shop.ok(&["inspect", "fitted.safetensors"]);
+
+    // Another threshold for the same blob: the network's scores stay, alarms become rarer or more frequent.
+    let calibrate = |rate: &str| {
+        let more = ["--rows", "300..900", "--false-alarms-per-day", rate, "--sample-rate", "200"];
+        let verb = ["calibrate", "fitted.pvae", "later.npy", "-o", "again.pvae"];
+        let calibrated = shop.json(&[&verb[..], &more].concat());
+        assert_eq!(calibrated["threshold_before"], fitted["threshold"]);
+        let later = shop.json(&["simulate", "again.pvae", "later.npy", "--rows", "900..1500"]);
+        assert_eq!(later["threshold"], calibrated["threshold"]);
+        (number(&later["alarms"]) / 600.0, number(&later["mean_score"]))
+    };
+    let before = shop.json(&["simulate", "fitted.pvae", "later.npy", "--rows", "900..1500"]);
+    let (seldom, often) = (calibrate("300"), calibrate("8640"));
+    assert_eq!((seldom.1, often.1), (number(&before["mean_score"]), number(&before["mean_score"])));
+    assert!(seldom.0 < often.0 && (0.1 / 3.0..=0.3).contains(&often.0), "{seldom:?} {often:?}");
+}
+
+#[test]
+fn few_windows_are_calibrated_on_by_models_that_did_not_see_them() {
+    let shop = Workshop::new();
+    shop.ok(&["synth", "quiet.npy", "--windows", "120", "--seed", "5"]);
+    let verb = ["fit", "quiet.npy", "-o", "few.pvae", "--sample-rate", "200", "--minutes", "0.05"];
+    let fitted =
+        |per_day: &str| shop.json(&[&verb[..], &["--false-alarms-per-day", per_day]].concat());
+    // One in 86,400 windows is far beyond them: all of the recording stands in, and it is said.
+    let rare = fitted("1");
+    let count = |value: &serde_json::Value| value.as_u64().unwrap();
+    let all = count(&rare["calibration_windows"]) + count(&rare["cross_fitted_windows"]);
+    assert_eq!(all, count(&rare["tail"]["windows"]));
+    assert!(all >= 110, "{rare}");
+    assert!(rare["notes"].to_string().contains("rarer than once"), "{rare}");
+    // One in ten is not.
+    let often = fitted("8640");
+    assert_eq!(often["cross_fitted_windows"], 0);
+    assert!(!often["notes"].to_string().contains("rarer than once"), "{often}");
 }
 
 #[test]

@@ -109,6 +109,39 @@ fn the_nearest_cluster_is_the_likeliest_gaussian() {
 }
 
 #[test]
+fn the_nearest_center_is_the_nearest_in_floats() {
+    let states = states(&[[0.5, 0.8, 0.3], [0.9, 0.4, 0.6], [0.3, 0.3, 0.9]]);
+    let heads = IntHeads::k_means(&states, 2, 7, 12).unwrap();
+    assert_eq!(heads.names.len(), 6);
+    assert_eq!(heads.names[0], heads.names[1]);
+    let IntHead::Clusters { mean, .. } = heads.kind.clone() else { panic!("made as clusters") };
+    let centers: Vec<[f64; LATENT]> =
+        mean.chunks(LATENT).map(|c| std::array::from_fn(|i| f64::from(c[i]) / UNIT)).collect();
+    // Every center is the mean of the state's windows nearest to it: nothing is left to move.
+    for (state, own) in states.iter().zip(centers.chunks(2)) {
+        let squared = |mu: ndarray::ArrayView1<'_, f64>, center: &[f64; LATENT]| {
+            (0..LATENT).map(|i| (mu[i] - center[i]).powi(2)).sum::<f64>()
+        };
+        for (at, center) in own.iter().enumerate() {
+            let near = |mu: &ndarray::ArrayView1<'_, f64>| {
+                squared(*mu, center) < squared(*mu, &own[1 - at])
+            };
+            let near: Vec<_> = state.mu.rows().into_iter().filter(near).collect();
+            assert!(near.len() > 20);
+            for i in 0..LATENT {
+                let mean = near.iter().map(|mu| mu[i]).sum::<f64>() / near.len() as f64;
+                assert!((mean - center[i]).abs() < 2.0 / UNIT, "{mean} {}", center[i]);
+            }
+        }
+    }
+    compare(&heads, |mu| {
+        let minus_squares =
+            |center: &[f64; LATENT]| -(0..LATENT).map(|i| (mu[i] - center[i]).powi(2)).sum::<f64>();
+        centers.iter().map(minus_squares).collect()
+    });
+}
+
+#[test]
 fn a_linear_head_divides_equal_gaussians_halfway() {
     // One width for all: the plane between two states is halfway in deviations.
     let states = states(&[[0.5, 0.5, 0.5]; 3]);

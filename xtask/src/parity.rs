@@ -10,7 +10,8 @@ use crate::cli::Cli;
 use crate::firmware::{self, Content, Image};
 use crate::qemu::{self, CORES};
 use crate::recordings::{self, Entry, Model};
-use crate::{setup, shell, streams};
+use crate::streams::{self, Lessons};
+use crate::{setup, shell};
 
 /// Command line of the verb.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -185,7 +186,8 @@ fn run_streams(
     let (mut events, mut equal) = (0, true);
     for (index, recording) in recordings.iter().take(2).enumerate() {
         let name = format!("{}-{index}", model.name);
-        let host = streams::host(&name, &model.blob, recording, Some(rows), index == 0, cli)?;
+        let lessons = if index == 0 { Lessons::FIRST } else { Lessons::default() };
+        let host = streams::host(&name, &model.blob, recording, Some(rows), lessons, cli)?;
         events += host.events();
         for image in images {
             equal &= host.compare(&name, image)?;

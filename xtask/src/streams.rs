@@ -12,8 +12,28 @@ use crate::firmware::Image;
 use crate::qemu::{self, Event, Stream};
 use crate::shell;
 
-/// Windows that the device learns its threshold from, in the first recording of a model.
-const LESSON: u64 = 40;
+/// What the device learns at the start, in windows: first its normalization, then its threshold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lessons {
+    /// Windows behind the normalization.
+    pub normalization: u64,
+    /// Windows behind the threshold.
+    pub threshold: u64,
+}
+
+impl Lessons {
+    /// Of the first recording of a model.
+    pub const FIRST: Self = Self { normalization: 0, threshold: 40 };
+
+    /// The rows of `picovae simulate`: those up to which normalization and threshold are learnt.
+    fn rows(self, shape: Shape) -> [u64; 2] {
+        let rows = |windows: u64| {
+            windows.checked_sub(1).map_or(0, |more| shape.window_len + more * shape.hop)
+        };
+        let threshold = if self.threshold > 0 { self.normalization + self.threshold } else { 0 };
+        [rows(self.normalization), rows(threshold)]
+    }
+}
 
 /// What is read of `picovae inspect --json`.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -44,8 +64,7 @@ struct Simulated {
 pub struct Host {
     /// The device's frames.
     pub frames: PathBuf,
-    /// Windows to learn from.
-    lesson: u64,
+    lessons: Lessons,
     stream: Stream,
 }
 
@@ -55,19 +74,19 @@ pub fn host(
     blob: &Path,
     recording: &Path,
     rows: Option<&str>,
-    learn: bool,
+    lessons: Lessons,
     cli: &Cli,
 ) -> Result<Host> {
     let folder = shell::scratch("parity")?;
     let (frames, events) =
         (folder.join(format!("{name}.frames")), folder.join(format!("{name}-events.csv")));
     let shape = Shape::of(blob, cli)?;
-    let lesson = if learn { LESSON } else { 0 };
-    let learnt = lesson.checked_sub(1).map_or(0, |more| shape.window_len + more * shape.hop);
+    let [renormalize, recalibrate] = lessons.rows(shape).map(|rows| rows.to_string());
     let mut arguments: Vec<PathBuf> = ["simulate".into(), blob.into(), recording.into()].into();
     arguments.extend(["--join".into(), "--frames".into(), frames.clone()]);
     arguments.extend(["--events".into(), events.clone()]);
-    arguments.extend(["--recalibrate".into(), learnt.to_string().into()]);
+    arguments.extend(["--renormalize".into(), renormalize.into()]);
+    arguments.extend(["--recalibrate".into(), recalibrate.into()]);
     if let Some(rows) = rows {
         arguments.extend(["--rows".into(), rows.into()]);
     }
@@ -78,7 +97,7 @@ pub fn host(
         windows: windows(shape, std::fs::metadata(&frames)?.len()),
         events: text.lines().skip(1).map(event).collect::<Result<_>>()?,
     };
-    Ok(Host { frames, lesson, stream })
+    Ok(Host { frames, lessons, stream })
 }
 
 /// Whole windows of a file of frames.
@@ -110,8 +129,10 @@ impl Host {
 
     /// Runs the stream on an emulated core; says where it differs.
     pub fn compare(&self, name: &str, image: &Image) -> Result<bool> {
-        let lesson = self.lesson.to_string();
-        let device = qemu::stream(&image.elf, image.machine, &self.frames, &["0", &lesson])?;
+        let Lessons { normalization, threshold } = self.lessons;
+        let lessons = [normalization, threshold].map(|windows| windows.to_string());
+        let lessons = lessons.each_ref().map(String::as_str);
+        let device = qemu::stream(&image.elf, image.machine, &self.frames, &lessons)?;
         if device == self.stream {
             return Ok(true);
         }
@@ -149,6 +170,16 @@ mod tests {
         };
         assert_eq!(event(line).unwrap(), expected);
         assert!(event("night.npy,0,17").is_err());
+    }
+
+    #[test]
+    fn lessons_end_with_their_last_window() {
+        let shape = Shape { window_len: 16, hop: 1, channels: 8 };
+        let lessons = Lessons { normalization: 285, threshold: 100 };
+        assert_eq!(lessons.rows(shape), [300, 400]);
+        assert_eq!(Lessons::default().rows(shape), [0, 0]);
+        let shape = Shape { window_len: 200, hop: 100, channels: 3 };
+        assert_eq!(Lessons::FIRST.rows(shape), [0, 4_100]);
     }
 
     #[test]

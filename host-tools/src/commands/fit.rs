@@ -130,7 +130,18 @@ struct FitReport {
     threshold: Option<f64>,
     rate: Rate,
     tail: Option<TailReport>,
+    cross_fitted_windows: usize,
+    thresholds: Vec<OtherRate>,
     notes: Vec<String>,
+}
+
+/// The threshold that another rate would have.
+#[derive(Debug, Serialize)]
+struct OtherRate {
+    false_alarms_per_day: f64,
+    false_alarms_per_window: f64,
+    threshold: f64,
+    method: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -216,8 +227,12 @@ pub fn run(args: FitArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
             candidate.separation.map_or("failed".into(), |s| format!("{s:.4}")),
         ]);
     }
+    let further = match report.cross_fitted_windows {
+        0 => String::new(),
+        count => format!(", {count} of the others by models that were not trained on them"),
+    };
     let windows = format!(
-        "{} trained on, {} chosen by, {} calibrated on",
+        "{} trained on, {} chosen by, {} calibrated on{further}",
         report.train_windows, report.validation_windows, report.calibration_windows
     );
     let text = Listing::new()
@@ -294,6 +309,17 @@ fn report(args: &FitArgs, fitted: &Fitted) -> miette::Result<FitReport> {
         threshold: model.threshold().map(|raw| real_score(raw, model.score_kind())),
         rate: fitted.rate,
         tail: fitted.assembled.tail.as_ref().map(TailReport::from),
+        cross_fitted_windows: fitted.cross_fitted,
+        thresholds: fitted
+            .thresholds
+            .iter()
+            .map(|tail| OtherRate {
+                false_alarms_per_day: tail.rate * fitted.rate.windows_per_day,
+                false_alarms_per_window: tail.rate,
+                threshold: tail.threshold,
+                method: tail.method.name(),
+            })
+            .collect(),
         notes: fitted.notes.clone(),
     })
 }

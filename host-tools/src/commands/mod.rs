@@ -2,6 +2,7 @@
 
 pub mod boards;
 pub mod budget;
+pub mod calibrate;
 pub mod compress;
 pub mod decision;
 pub mod diff;
@@ -40,6 +41,7 @@ use std::process::ExitCode;
 pub fn run(command: Command, printer: &mut Printer) -> miette::Result<ExitCode> {
     match command {
         Command::Boards(args) => boards::run(args, printer),
+        Command::Calibrate(args) => calibrate::run(args, printer),
         Command::Compress(args) => compress::run(*args, printer),
         Command::Diff(args) => diff::run(args, printer),
         Command::Distill(args) => distill::run(args, printer),

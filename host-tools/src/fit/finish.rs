@@ -1,15 +1,19 @@
 //! From the chosen network to a blob: grid, score, threshold.
 
 use super::attempt::{Trained, mean, once, separation, training_set};
+use super::cross_fit::Making;
 use super::faults::{Damaged, Fault};
 use super::split::{Parts, windows};
-use super::{FitError, FitOptions, Signal, Tried};
+use super::{FitError, FitOptions, REFITTING, Signal, Tried};
 use crate::graph::Vae;
 use crate::quantize::{QuantizeOptions, lower, observe, spread};
 use crate::recording::{Recording, WindowSet};
 use crate::simulate::{
-    Assembled, DetectorOptions, FalseAlarms, assemble_apart, by_clip, real_score, score_set,
+    Assembled, DetectorOptions, FalseAlarms, assemble_apart, assemble_further, by_clip, real_score,
+    score_set,
 };
+use crate::threshold::{TailThreshold, tail_threshold};
+use indicatif::ProgressBar;
 use picovae_core::{Model, VaeError};
 use serde::Serialize;
 
@@ -19,9 +23,15 @@ const HEADROOMS: [f32; 3] = [3.0, 6.0, 12.0];
 /// A wider grid must be better by so much.
 const CLEARLY: f64 = 0.002;
 /// Windows whose activations are observed.
-const OBSERVED: usize = 2_000;
+pub(super) const OBSERVED: usize = 2_000;
 /// Windows judged.
 const JUDGED: usize = 500;
+/// Calibration windows up to which a rare rate is worth training on other parts of the data as well.
+const FEW: usize = 2_000;
+/// Alarms a window that thresholds are given for beside the one asked for.
+const OTHER_RATES: [f64; 6] = [0.05, 0.02, 0.01, 5e-3, 2e-3, 1e-3];
+/// How much rarer than once in the data a rate may be without a word.
+const SUPPORTED: f64 = 10.0;
 
 /// How often an alarm may be false.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -87,6 +97,11 @@ pub struct Fitted {
     pub windows: [usize; 3],
     /// The blob's scores of the calibration windows, a clip each, in order of time.
     pub calibration: Vec<Vec<f64>>,
+    /// Scores beside these that the threshold rests on: of windows that other models of the same making were
+    /// not trained on.
+    pub cross_fitted: usize,
+    /// Thresholds that other rates would have.
+    pub thresholds: Vec<TailThreshold>,
     /// What was decided or noticed on the way.
     pub notes: Vec<String>,
 }
@@ -109,7 +124,8 @@ pub(super) fn finish(
     window: usize,
     rate: Rate,
     options: &FitOptions,
-    notes: Vec<String>,
+    mut notes: Vec<String>,
+    progress: &mut dyn FnMut(&str) -> ProgressBar,
 ) -> Result<Fitted, FitError> {
     let mut vae = trained.vae;
     let best = tried.first().and_then(|tried| tried.separations.first());
@@ -131,7 +147,7 @@ pub(super) fn finish(
     };
     let mut chosen: Option<Chosen> = None;
     for headroom in HEADROOMS {
-        let settings = QuantizeOptions { input_headroom: headroom, ..QuantizeOptions::default() };
+        let settings = settings(headroom);
         let quantized = lower(&vae, &observe(&vae, features.view(), &settings)?, &settings)?;
         let assembled = assemble_apart(quantized, &normal, &calibration, &detector)?;
         let model = assembled.blob.model()?;
@@ -149,9 +165,35 @@ pub(super) fn finish(
     let Some(Chosen { assembled, headroom, separation, faults }) = chosen else {
         return Err(FitError::Constant);
     };
+    let making = Making {
+        signal: &signal,
+        seconds: REFITTING * 60.0 * options.minutes,
+        seed: options.seed,
+        score: vae.score,
+        headroom,
+        detector: &detector,
+    };
+    let mut assembled = assembled;
+    let mut cross_fitted = Vec::new();
+    let rare = assembled.tail.as_ref().is_some_and(|tail| tail.extrapolation > 1.0);
+    if let Some(best) = tried.first().filter(|_| rare && calibration.len() <= FEW) {
+        cross_fitted = making.scores(&best.candidate, parts, window, progress)?;
+        let settings = settings(headroom);
+        let quantized = lower(&vae, &observe(&vae, features.view(), &settings)?, &settings)?;
+        assembled = assemble_further(quantized, &normal, &calibration, &cross_fitted, &detector)?;
+    }
+    notes.extend(assembled.tail.as_ref().and_then(|tail| beyond_the_data(tail, &rate)));
     let scores = real_scores(&assembled.blob.model()?, &calibration)?;
+    let by_clip = by_clip(&calibration, scores.into_iter());
+    let voting = options.decision.voting(vae.frontend.window_len, vae.frontend.hop);
+    let all = [by_clip.clone(), cross_fitted.clone()].concat();
     Ok(Fitted {
-        calibration: by_clip(&calibration, scores.into_iter()),
+        thresholds: OTHER_RATES
+            .iter()
+            .filter_map(|rate| tail_threshold(&all, voting, *rate))
+            .collect(),
+        cross_fitted: cross_fitted.iter().map(Vec::len).sum(),
+        calibration: by_clip,
         windows: [
             training_len(&parts.train, &frontend)?,
             windows(&parts.validation, &frontend, usize::MAX)?.len(),
@@ -169,11 +211,33 @@ pub(super) fn finish(
     })
 }
 
+/// The grid with this headroom.
+pub(super) fn settings(headroom: f32) -> QuantizeOptions {
+    QuantizeOptions { input_headroom: headroom, ..QuantizeOptions::default() }
+}
+
+/// What to say where the rate asked for is much rarer than anything the normal data show.
+fn beyond_the_data(tail: &TailThreshold, rate: &Rate) -> Option<String> {
+    (tail.extrapolation > SUPPORTED).then(|| {
+        let least = rate.false_alarms_per_day * tail.extrapolation / SUPPORTED;
+        let hours = 24.0 * tail.windows as f64 / rate.windows_per_day;
+        format!(
+            "{} false alarms a day is {:.0} times rarer than once in the {:.1} hours calibrated on: the threshold rests on \
+             the shape of the tail, and anomalies have to stand out further. These data support {least:.1} a day; \
+             for fewer record {:.0} hours of normal operation",
+            rate.false_alarms_per_day,
+            tail.extrapolation,
+            hours,
+            hours * tail.extrapolation / SUPPORTED,
+        )
+    })
+}
+
 fn training_len(train: &[Recording], frontend: &crate::graph::Frontend) -> Result<usize, FitError> {
     Ok(training_set(train, frontend)?.len())
 }
 
-fn real_scores(model: &Model<'_>, set: &WindowSet<'_>) -> Result<Vec<f64>, VaeError> {
+pub(super) fn real_scores(model: &Model<'_>, set: &WindowSet<'_>) -> Result<Vec<f64>, VaeError> {
     let kind = model.score_kind();
     Ok(score_set(model, set)?.into_iter().map(|score| real_score(score, kind)).collect())
 }

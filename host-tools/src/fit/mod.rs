@@ -12,6 +12,7 @@ mod attempt;
 mod candidate;
 mod clips;
 mod compare;
+mod cross_fit;
 mod error;
 mod faults;
 mod finish;
@@ -177,5 +178,5 @@ pub fn fit(
         attempt::train(&best.candidate, both, &signal, REFITTING * seconds, options.seed, &bar)?;
     bar.finish_and_clear();
     trained.vae.provenance = provenance.clone();
-    finish::finish(trained, tried, &parts, &damaged, signal, window, rate, options, notes)
+    finish::finish(trained, tried, &parts, &damaged, signal, window, rate, options, notes, progress)
 }

@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use super::IntLatentGaussian;
+use super::k_means::k_means;
 use crate::graph::LatentGaussian;
 
 /// Known states by name; both arrays are `[class][latent]`.
@@ -17,7 +18,7 @@ pub struct IntHeads {
 /// How known states are told apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IntHead {
-    /// The nearest of diagonal Gaussians.
+    /// The nearest of diagonal Gaussians, or of centers.
     Clusters {
         /// Means in `mu`'s format.
         mean: Vec<i16>,
@@ -63,6 +64,40 @@ impl IntHeads {
         }
         let kind = IntHead::Clusters { mean, weights, shifts, constant };
         (!states.is_empty()).then(|| Self { names: names(states), kind })
+    }
+
+    /// The nearest of some centers, `count` a state, each as wide as the others: k-means of every state's latents,
+    /// for states that are several ones by themselves. `None` without states, or where one has no window.
+    pub fn k_means(
+        states: &[KnownState],
+        count: usize,
+        seed: u64,
+        mu_frac_bits: u8,
+    ) -> Option<Self> {
+        let (mut all, mut centers, mut squares, mut windows) = (Vec::new(), Vec::new(), 0.0, 0);
+        for state in states {
+            let found = k_means(state.mu.view(), count, seed)?;
+            all.extend(std::iter::repeat_n(state.name.clone(), found.centers.nrows()));
+            centers.push(found.centers);
+            squares += found.squares;
+            windows += state.mu.nrows();
+        }
+        let views: Vec<ArrayView2<'_, f64>> = centers.iter().map(|one| one.view()).collect();
+        let centers = ndarray::concatenate(Axis(0), &views).ok()?;
+        // One deviation for all: it only gives the margin its unit.
+        let variance = squares / (windows * centers.ncols()).max(1) as f64;
+        let weight = 1.0 / (variance + unit(mu_frac_bits).powi(2)).sqrt();
+        let (mut mean, mut weights, mut shifts) = (Vec::new(), Vec::new(), Vec::new());
+        for center in centers.rows() {
+            let whitening = Array2::from_diag(&Array1::from_elem(center.len(), weight));
+            let normal = LatentGaussian { mean: center.to_owned(), whitening, full: false };
+            let int = IntLatentGaussian::of(&normal, mu_frac_bits);
+            mean.extend(int.mean);
+            weights.extend(int.weights);
+            shifts.extend(int.shifts);
+        }
+        let constant = vec![0; centers.nrows()];
+        Some(Self { names: all, kind: IntHead::Clusters { mean, weights, shifts, constant } })
     }
 
     /// A linear discriminant (Fisher 1936): one covariance about every state's own mean, all states alike

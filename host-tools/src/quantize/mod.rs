@@ -12,6 +12,7 @@ mod extras;
 mod grid;
 mod heads;
 mod integers;
+mod k_means;
 mod lower;
 mod mirror;
 #[cfg(test)]

@@ -77,9 +77,23 @@ pub fn assemble(
 /// # Errors
 /// [`AssembleError`].
 pub fn assemble_apart(
+    quantized: QuantizedVae,
+    normal: &WindowSet<'_>,
+    held_back: &WindowSet<'_>,
+    options: &DetectorOptions,
+) -> Result<Assembled, AssembleError> {
+    assemble_further(quantized, normal, held_back, &[], options)
+}
+
+/// [`assemble_apart`], with [further scores](calibrate_set) behind the threshold.
+///
+/// # Errors
+/// [`AssembleError`].
+pub fn assemble_further(
     mut quantized: QuantizedVae,
     normal: &WindowSet<'_>,
     held_back: &WindowSet<'_>,
+    further: &[Vec<f64>],
     options: &DetectorOptions,
 ) -> Result<Assembled, AssembleError> {
     let target = &options.target;
@@ -105,7 +119,7 @@ pub fn assemble_apart(
     let frontend = &quantized.frontend.float;
     let voting = options.decision.voting(frontend.window_len, frontend.hop);
     let (calibrated, tail) =
-        calibrate_set(&draft.model()?, held_back, options.false_alarms, voting)?;
+        calibrate_set(&draft.model()?, held_back, options.false_alarms, voting, further)?;
     let raw = |window: &[f32]| {
         let channels = frontend.channels;
         window.iter().enumerate().map(|(at, &x)| frontend.raw(x, at % channels)).collect()

@@ -41,7 +41,8 @@ pub enum CalibrateError {
 /// asked for.
 ///
 /// A share gives the score just above the empirical quantile (the greatest score where there are too few
-/// windows to resolve it); episodes also say how well the threshold is known.
+/// windows to resolve it); episodes also say how well the threshold is known, and count `further` scores
+/// in: of normal windows that another model of the same making was not trained on.
 ///
 /// # Errors
 /// [`CalibrateError`].
@@ -50,6 +51,7 @@ pub fn calibrate_set(
     windows: &WindowSet<'_>,
     false_alarms: FalseAlarms,
     voting: Voting,
+    further: &[Vec<f64>],
 ) -> Result<(Calibrated, Option<TailThreshold>), CalibrateError> {
     let (FalseAlarms::Share(rate) | FalseAlarms::Episodes(rate)) = false_alarms;
     if !(0.0..=1.0).contains(&rate) {
@@ -61,7 +63,8 @@ pub fn calibrate_set(
         FalseAlarms::Episodes(rate) => {
             let kind = model.score_kind();
             let real = |raw: &i64| real_score(picovae_core::Score(*raw), kind);
-            let clips = by_clip(windows, scores.iter().map(real));
+            let mut clips = by_clip(windows, scores.iter().map(real));
+            clips.extend_from_slice(further);
             tail_threshold(&clips, voting, rate)
         }
     };

@@ -55,12 +55,7 @@ impl DecisionOptions {
     /// What of the decision matters for how many alarms there are: windows that overlap carry
     /// one alarm, and so do those within the hold-off.
     pub fn voting(&self, window_len: usize, hop: usize) -> Voting {
-        let overlapping = window_len.div_ceil(hop.max(1));
-        Voting {
-            votes: self.votes.into(),
-            of: self.of.into(),
-            apart: overlapping + usize::from(self.of) - 1 + self.hold_off as usize,
-        }
+        Voting::of((self.votes, self.of), self.hold_off, window_len, hop)
     }
 
     /// The section; `None` where the default does. `raw` gives a window's device counts.

@@ -11,7 +11,9 @@ mod normal_features;
 mod plot;
 mod scorer;
 
-pub use assemble::{AssembleError, Assembled, DetectorOptions, assemble, assemble_apart, latents};
+pub use assemble::{
+    AssembleError, Assembled, DetectorOptions, assemble, assemble_apart, assemble_further, latents,
+};
 pub use calibrate::{CalibrateError, FalseAlarms, by_clip, calibrate_set};
 pub use decide::DecisionOptions;
 pub use events::{

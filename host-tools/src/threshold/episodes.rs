@@ -14,6 +14,14 @@ pub struct Voting {
 impl Voting {
     /// Every window alarms by itself.
     pub const SINGLE: Self = Self { votes: 1, of: 1, apart: 1 };
+
+    /// N of M votes over windows of a stream: those that overlap carry one alarm, and so do those within the
+    /// hold-off.
+    pub fn of((votes, of): (u8, u8), hold_off: u32, window_len: usize, hop: usize) -> Self {
+        let overlapping = window_len.div_ceil(hop.max(1));
+        let apart = overlapping + usize::from(of) - 1 + hold_off as usize;
+        Self { votes: votes.into(), of: of.into(), apart }
+    }
 }
 
 /// Scores as the decision sees them: for each window the greatest threshold at which

@@ -3,6 +3,7 @@
 
 mod isolation_forest;
 mod pca;
+pub mod pumps;
 
 pub use isolation_forest::IsolationForest;
 pub use pca::Pca;

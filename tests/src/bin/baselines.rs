@@ -2,14 +2,18 @@
 //! command line does not make.
 //!
 //! `baselines judge` reads a [`Task`] from standard input and prints a list of `method`, `roc_auc`, `f1`,
-//! `false_alarm_rate`; `baselines thin IN OUT FACTOR` writes every FACTOR-th sample of an array of
+//! `false_alarm_rate`; `baselines alarms` reads one with a blob and `thresholds`, and prints how many alarms its normal
+//! windows raise; `baselines pumps` judges recordings whose first rows are normal; `baselines thin IN OUT FACTOR` writes every FACTOR-th sample of an array of
 //! two axes behind an anti-alias filter.
 
+use picovae::emit::Blob;
 use picovae::evaluate::Labelled;
 use picovae::import::read_safetensors;
 use picovae::metrics;
 use picovae::recording::{Labels, Recording, Rows, write_npy_f32};
-use picovae_tests::baselines::{Baseline, Standard};
+use picovae::simulate::{frontend_of, real_score, score_all};
+use picovae::threshold::{Episodes, Voting};
+use picovae_tests::baselines::{Baseline, Standard, pumps};
 use serde_json::{Value, json};
 use std::error::Error;
 use std::path::Path;
@@ -21,8 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["judge"] => judge(),
+        ["alarms"] => alarms(),
+        ["pumps"] => pumps::judge(),
         ["thin", from, to, factor] => thin(Path::new(from), Path::new(to), factor.parse()?),
-        _ => Err("baselines judge < task.json | baselines thin IN.npy OUT.npy FACTOR".into()),
+        _ => Err("baselines judge|alarms|pumps < task.json | baselines thin IN.npy OUT.npy FACTOR"
+            .into()),
     }
 }
 
@@ -116,6 +123,46 @@ fn judge() -> Result<(), Box<dyn Error>> {
         })
         .collect();
     println!("{}", serde_json::to_string(&rows)?);
+    Ok(())
+}
+
+/// Alarms of a blob's normal windows at some thresholds, counted as `picovae::threshold` does.
+fn alarms() -> Result<(), Box<dyn Error>> {
+    let task: Value = serde_json::from_reader(std::io::stdin())?;
+    let path = task.get("model").and_then(Value::as_str).ok_or("a task without a model")?;
+    let blob = Blob::read(Path::new(path))?;
+    let model = blob.model()?;
+    let frontend = frontend_of(&model);
+    let mut clips_of_scores: Vec<Vec<f64>> = Vec::new();
+    for key in ["normal", "data"] {
+        for Part { recording, labels } in parts(&task, key)? {
+            let clips = recording.clips(&frontend)?;
+            let labels = labels.map(|labels| labels.align(&clips)).transpose()?;
+            let mut last = None;
+            for window in score_all(&model, &clips, 0)?.windows {
+                if labels.as_ref().is_some_and(|labels| labels.windows[window.index] != 0) {
+                    continue;
+                }
+                let score = real_score(window.score, model.score_kind());
+                match clips_of_scores.last_mut().filter(|_| last == Some(window.clip)) {
+                    Some(clip) => clip.push(score),
+                    None => clips_of_scores.push(vec![score]),
+                }
+                last = Some(window.clip);
+            }
+        }
+    }
+    let decision = model.decision();
+    let votes = (decision.votes, decision.of);
+    let voting = Voting::of(votes, decision.hold_off, frontend.window_len, frontend.hop);
+    let series = Episodes::new(&clips_of_scores, voting);
+    let thresholds = task.get("thresholds").and_then(Value::as_array).into_iter().flatten();
+    let counts: Vec<usize> = thresholds
+        .filter_map(Value::as_f64)
+        .map(|threshold| series.peaks_above(threshold).len())
+        .collect();
+    let windows = clips_of_scores.iter().map(Vec::len).sum::<usize>();
+    println!("{}", json!({ "windows": windows, "alarms": counts }));
     Ok(())
 }
 

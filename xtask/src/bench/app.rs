@@ -9,9 +9,9 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use crate::cli::Cli;
-use crate::firmware::{self, Content};
-use crate::qemu::{self, CORES};
-use crate::streams::{self, Shape};
+use crate::firmware::{self, Content, Image};
+use crate::qemu::{self, CORES, Core};
+use crate::streams::{self, Lessons, Shape};
 use crate::{recordings, setup, shell};
 
 /// Command line of the verb.
@@ -50,23 +50,23 @@ const STAGES: [&str; 5] = ["front_end", "encoder", "decoder", "score", "decision
 
 /// One stream's figures.
 #[derive(Debug, Serialize)]
-struct Row {
+pub(super) struct Row {
     model: String,
     core: String,
     window_len: u64,
     hop: u64,
     channels: u64,
-    windows: u64,
+    pub(super) windows: u64,
     /// Of a frame that ends a window, all of it.
-    instructions_per_window: u64,
+    pub(super) instructions_per_window: u64,
     /// Of all frames, on average.
-    instructions_per_frame: f64,
+    pub(super) instructions_per_frame: f64,
     /// Per window, the health checks with the front-end.
-    front_end: u64,
-    encoder: u64,
-    decoder: u64,
-    score: u64,
-    decision: u64,
+    pub(super) front_end: u64,
+    pub(super) encoder: u64,
+    pub(super) decoder: u64,
+    pub(super) score: u64,
+    pub(super) decision: u64,
     /// Share of 64 million instructions a second at `rate_hz` frames.
     rate_hz: u64,
     percent_of_64_mhz: f64,
@@ -81,7 +81,8 @@ pub fn run(args: &Args) -> Result<bool> {
     if let (Some(blob), Some(data)) = (&args.blob, &args.data) {
         let name = blob.file_stem().and_then(|name| name.to_str()).context("a plain file name")?;
         let (blob, data) = (std::path::absolute(blob)?, std::path::absolute(data)?);
-        rows.push(count(name, &blob, &data, args.rows.as_deref(), args, &cli)?);
+        let place = (args.core.as_str(), args.rate);
+        rows.push(count(name, &blob, &data, args.rows.as_deref(), place, &cli)?);
     } else {
         let table = recordings::table()?;
         for model in recordings::models()? {
@@ -96,7 +97,8 @@ pub fn run(args: &Args) -> Result<bool> {
             };
             let data = data.first().context("a recording")?;
             let few = format!("0..{}", entry.stream_rows);
-            rows.push(count(&model.name, &model.blob, data, Some(&few), args, &cli)?);
+            let place = (args.core.as_str(), args.rate);
+            rows.push(count(&model.name, &model.blob, data, Some(&few), place, &cli)?);
         }
     }
     if rows.is_empty() {
@@ -117,23 +119,19 @@ pub fn run(args: &Args) -> Result<bool> {
     Ok(missed.is_empty() || args.core != "m4")
 }
 
-/// One recording as a stream, counted.
-fn count(
+/// One recording as a stream, counted on a core at so many frames a second.
+pub(super) fn count(
     name: &str,
     blob: &Path,
     data: &Path,
     rows: Option<&str>,
-    args: &Args,
+    (core, rate_hz): (&str, u64),
     cli: &Cli,
 ) -> Result<Row> {
-    let core = CORES.iter().find(|core| core.id == args.core);
-    let core = core.with_context(|| format!("no core {}", args.core))?;
+    let core = core_of(core)?;
     let shape = Shape::of(blob, cli)?;
-    let host = streams::host(&format!("{name}-app"), blob, data, rows, false, cli)?;
-    let nothing = shell::scratch("firmware-images")?.join("app.i16");
-    std::fs::write(&nothing, [])?;
-    let label = format!("{name}-app");
-    let image = firmware::app(core, Content { name: &label, blob, windows: &nothing, count: 0 })?;
+    let host = streams::host(&format!("{name}-app"), blob, data, rows, Lessons::default(), cli)?;
+    let image = image(name, blob, core)?;
     let counts = shell::scratch("parity")?.join(format!("{name}-{}-counts.txt", core.id));
     let plugin = format!("{},out={},model={}", plugin()?.display(), counts.display(), core.id);
     let stack_bytes = qemu::count(&image.elf, image.machine, &host.frames, &plugin)?;
@@ -159,10 +157,23 @@ fn count(
         decoder,
         score,
         decision,
-        rate_hz: args.rate,
-        percent_of_64_mhz: 100.0 * per_frame * args.rate as f64 / CLOCK_HZ,
+        rate_hz,
+        percent_of_64_mhz: 100.0 * per_frame * rate_hz as f64 / CLOCK_HZ,
         stack_bytes,
     })
+}
+
+/// A core by its short name.
+pub(super) fn core_of(id: &str) -> Result<&'static Core> {
+    CORES.iter().find(|core| core.id == id).with_context(|| format!("no core {id}"))
+}
+
+/// The app with this blob.
+pub(super) fn image(name: &str, blob: &Path, core: &'static Core) -> Result<Image> {
+    let nothing = shell::scratch("firmware-images")?.join("app.i16");
+    std::fs::write(&nothing, [])?;
+    let label = format!("{name}-app");
+    firmware::app(core, Content { name: &label, blob, windows: &nothing, count: 0 })
 }
 
 /// The instruction counter, built.

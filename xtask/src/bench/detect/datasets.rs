@@ -3,17 +3,26 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::helper;
+use super::device::Streamed;
+use super::known_states::States;
+use super::{Row, helper};
 use crate::shell;
+use crate::streams::Lessons;
 
 /// A detector and its tests.
 pub struct Dataset {
     pub name: &'static str,
-    /// Verbs that make `{float}` and `{blob}`.
-    pub steps: Vec<Vec<String>>,
+    /// Verbs that go before it.
+    pub before: Vec<Vec<String>>,
+    /// The verb that makes `{blob}`, and `{float}` where those before it did not.
+    pub fit: Vec<String>,
     /// What the baselines are fitted to.
     pub train: Value,
     pub tests: Vec<Test>,
+    /// What runs on the emulated device.
+    pub streamed: Streamed,
+    /// States that the blob is taught afterwards.
+    pub states: Option<States>,
 }
 
 /// Normal and anomalous recordings.
@@ -29,6 +38,11 @@ pub struct Test {
 fn words(line: &str) -> Vec<String> {
     let data = shell::data().display().to_string();
     line.split_whitespace().map(|word| word.replace("{data}", &data)).collect()
+}
+
+/// A part of a recording, as a stream of a device that learns nothing.
+fn streamed(recording: &str, rows: &'static str) -> Streamed {
+    Streamed { recording: recording.into(), rows, lessons: Lessons::default() }
 }
 
 fn data(path: &str) -> String {
@@ -48,7 +62,10 @@ fn heartbeats() -> Dataset {
          --window 140 --hop 140 --channels 1 --flash 16K --target cortex-m4 -o {blob} --float {float}";
     Dataset {
         name: "ecg5000",
-        steps: vec![words(fit)],
+        streamed: streamed(&signals, "500..700"),
+        states: None,
+        before: Vec::new(),
+        fit: words(fit),
         train: json!([{ "path": &signals, "labels": &labels, "rows": "0..500" }]),
         tests: vec![Test {
             name: "ecg5000".into(),
@@ -68,7 +85,10 @@ fn fan() -> Dataset {
          --target cortex-m4 -o {blob} --float {float}";
     Dataset {
         name: "fan",
-        steps: vec![words(fit)],
+        streamed: streamed(&coin, "400..450"),
+        states: None,
+        before: Vec::new(),
+        fit: words(fit),
         train: json!([{ "path": &normal, "rows": "0..400" }]),
         tests: vec![Test {
             name: "fan".into(),
@@ -95,7 +115,10 @@ fn toycar() -> Dataset {
     });
     Dataset {
         name: "toycar",
-        steps: vec![words(fit)],
+        streamed: streamed(&data("mlperf_tiny_ad/test_clips.npy"), "0..2"),
+        states: None,
+        before: Vec::new(),
+        fit: words(fit),
         train: json!([{ "path": train }]),
         tests: vec![Test {
             name: "toycar".into(),
@@ -127,21 +150,24 @@ fn toycar_search() -> Result<Dataset> {
         study.display()
     );
     let quantize = format!("quantize {{float}} --calibrate {clips} --target cortex-m4 -o {{blob}}");
-    let steps = [train, search, quantize].iter().map(|line| words(line)).collect();
+    let before = [train, search].iter().map(|line| words(line)).collect();
     let name = "toycar-search";
-    let Dataset { train, tests, .. } = toycar();
-    let tests = tests.into_iter().map(|test| Test { name: name.into(), ..test }).collect();
-    Ok(Dataset { name, steps, train, tests })
+    let like = toycar();
+    let tests = like.tests.into_iter().map(|test| Test { name: name.into(), ..test }).collect();
+    Ok(Dataset { name, before, fit: words(&quantize), tests, ..toycar() })
 }
+
+/// Where a bearing is damaged, and the damage's diameter in mil.
+const FAULTS: [&str; 6] = ["IR_7", "IR_21", "B_7", "B_21", "OR@6_7", "OR@6_21"];
 
 /// Bearings: the normal recording is thinned to the faults' rate; its last part is held back.
 fn bearings() -> Result<Dataset> {
     let thinned = shell::scratch("detect")?.join("cwru_normal_12k.npy").display().to_string();
-    helper(&["thin", &data("cwru/1797_Normal.npy"), &thinned, "4"], "")?;
+    helper::<Vec<Row>>(&["thin", &data("cwru/1797_Normal.npy"), &thinned, "4"], "")?;
     let fit = "--rows 0..42000 --sample-rate 12000 --flash 32K --target cortex-m4 -o {blob} --float {float}";
     let mut step = vec!["fit".to_string(), thinned.clone()];
     step.extend(words(fit));
-    let tests = ["IR_7", "IR_21", "B_7", "B_21", "OR@6_7", "OR@6_21"].map(|fault| {
+    let tests = FAULTS.map(|fault| {
         let path = data(&format!("cwru/1797_{fault}_DE12.npy"));
         let rows = "42000..60000";
         let arguments = ["--normal", &thinned, "--anomalous", &path, "--rows", rows];
@@ -154,9 +180,15 @@ fn bearings() -> Result<Dataset> {
             }),
         }
     });
+    let known = |name| (name, data(&format!("cwru/1797_{name}_DE12.npy")));
+    let mut recordings = vec![("normal", thinned.clone())];
+    recordings.extend(FAULTS.map(known));
     Ok(Dataset {
         name: "cwru",
-        steps: vec![step],
+        streamed: streamed(&data("cwru/1797_IR_21_DE12.npy"), "42000..54000"),
+        states: Some(States { recordings, rows: "0..40000", test_rows: "42000..60000" }),
+        before: Vec::new(),
+        fit: step,
         train: json!([{ "path": thinned, "rows": "0..42000" }]),
         tests: tests.into(),
     })

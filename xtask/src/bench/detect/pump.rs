@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde_json::json;
 
-use super::Row;
+use super::device::{Streamed, measure};
+use super::{Args, Row, fit, helper};
 use crate::cli::Cli;
 use crate::shell;
+use crate::streams::Lessons;
 
 /// Rows that are known to be normal, in every file.
 const NORMAL_ROWS: usize = 400;
@@ -32,13 +35,14 @@ struct Counts {
 }
 
 /// The row of the blob.
-pub fn rows(cli: &Cli) -> Result<Vec<Row>> {
+pub fn rows(cli: &Cli, args: &Args) -> Result<Vec<Row>> {
     let folder = shell::scratch("detect")?;
+    let float = folder.join("skab.safetensors").display().to_string();
     let blob = folder.join("skab.pvae").display().to_string();
     let files = files()?;
     let window = WINDOW.to_string();
     let rows = format!("0..{NORMAL_ROWS}");
-    let fit =
+    let arguments =
         ["fit"].into_iter().map(String::from).chain(files.iter().map(|f| f.display().to_string()));
     let settings = [
         "--rows",
@@ -58,8 +62,10 @@ pub fn rows(cli: &Cli) -> Result<Vec<Row>> {
         "200",
         "-o",
         &blob,
+        "--float",
+        &float,
     ];
-    cli.run(fit.chain(settings.map(String::from)))?;
+    fit(cli, "skab", &blob, arguments.chain(settings.map(String::from)), args)?;
     let inspected: Inspected = cli.json(["inspect", &blob])?;
     let mut counts = Counts::default();
     let mut scored = Vec::new();
@@ -84,7 +90,7 @@ pub fn rows(cli: &Cli) -> Result<Vec<Row>> {
     }
     let (hits, missed, loud, quiet) =
         (counts.hits as f64, counts.missed as f64, counts.false_alarms as f64, counts.quiet as f64);
-    Ok(vec![Row {
+    let mut row = Row {
         dataset: "skab".into(),
         method: "picovae".into(),
         blob_bytes: Some(inspected.blob_bytes),
@@ -92,7 +98,26 @@ pub fn rows(cli: &Cli) -> Result<Vec<Row>> {
         f1: Some(2.0 * hits / (2.0 * hits + missed + loud).max(1.0)),
         false_alarm_rate: Some(loud / (loud + quiet).max(1.0)),
         m4_instructions_per_window: inspected.instructions.get("cortex-m4").copied().flatten(),
-    }])
+        ..Row::default()
+    };
+    if let (false, Some(first)) = (args.no_device, files.first()) {
+        let normalization = (NORMAL_ROWS * 3 / 4 - WINDOW + 1) as u64;
+        let threshold = (NORMAL_ROWS / 4) as u64;
+        let stream = Streamed {
+            recording: first.display().to_string(),
+            rows: "0..1000",
+            lessons: Lessons { normalization, threshold },
+        };
+        measure(&mut row, "skab", &blob, &stream, cli)?;
+    }
+    let mut rows = vec![row];
+    if !args.no_baselines {
+        let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let task = json!({ "model": float, "files": files, "normal_rows": NORMAL_ROWS });
+        let found = helper::<Vec<Row>>(&["pumps"], &task.to_string())?;
+        rows.extend(found.into_iter().map(|row| Row { dataset: "skab".into(), ..row }));
+    }
+    Ok(rows)
 }
 
 fn files() -> Result<Vec<PathBuf>> {
