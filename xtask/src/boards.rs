@@ -1,6 +1,8 @@
 //! `cargo xtask build-boards`: every board crate links.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
@@ -18,12 +20,25 @@ pub fn folders() -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
+/// One for all boards: what several of them need is built once.
+fn target_folder() -> PathBuf {
+    shell::firmware().join("boards/target")
+}
+
+/// Cargo in a board's folder.
+pub fn cargo<'a>(folder: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = shell::firmware_cargo(folder, arguments);
+    command.env("CARGO_TARGET_DIR", target_folder());
+    command
+}
+
 /// Builds them one after the other.
 pub fn build() -> Result<()> {
     setup::targets()?;
     for folder in folders()? {
-        println!("{}", folder.display());
-        shell::run(&mut shell::firmware_cargo(&folder, ["build", "--release", "--locked"]))?;
+        let start = Instant::now();
+        shell::run(&mut cargo(&folder, ["build", "--quiet", "--release", "--locked"]))?;
+        println!("{} links ({:.0} s)", folder.display(), start.elapsed().as_secs_f64());
     }
     Ok(())
 }

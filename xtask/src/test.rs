@@ -63,6 +63,8 @@ fn clippy() -> Result<()> {
         "picovae-embed",
         "--package",
         "picovae-sensors",
+        "--package",
+        "picovae-app",
     ];
     let mut host = firmware_cargo(&firmware(), host);
     ok(host.args(["--all-targets", "--target", host_target()?.as_str()]).args(deny))?;
@@ -72,7 +74,7 @@ fn clippy() -> Result<()> {
     device.args(["--package", "picovae-qemu", "--package", "picovae-bare"]);
     ok(device.env("PICOVAE_BLOB", &blob).args(deny))?;
     for board in boards::folders()? {
-        ok(firmware_cargo(&board, ["clippy", "--quiet", "--locked", "--release"]).args(deny))?;
+        ok(boards::cargo(&board, ["clippy", "--quiet", "--locked", "--release"]).args(deny))?;
     }
     Ok(())
 }
@@ -99,10 +101,10 @@ fn cargo_test() -> Result<Count> {
     Ok((passed + p, failed + f))
 }
 
-/// Drivers are generic, so they are tested here.
+/// Drivers and tasks are generic, so they are tested here.
 fn firmware_test() -> Result<Count> {
     let mut test = firmware_cargo(&firmware(), ["test", "--package", "picovae-sensors"]);
-    count_tests(test.args(["--target", host_target()?.as_str()]))
+    count_tests(test.args(["--package", "picovae-app", "--target", host_target()?.as_str()]))
 }
 
 /// Runs `cargo test`, passes its output on line by line, and sums its results.

@@ -1,23 +1,36 @@
-//! The board-agnostic part of every picovae firmware: windows or frames in,
+//! The board-agnostic part of every picovae firmware: samples in,
 //! scores and alarms out over defmt.
 //!
 //! A board (`qemu/`, `boards/*`) owns the hardware, the buffers and the logger
-//! and calls three verbs:
+//! and calls:
 //!
-//! 1. [`open`] checks the blob and logs what it holds.
-//! 2. [`run`] scores whole windows from a [`Windows`] source and ends with
+//! 1. [`open`], which checks the blob and logs what it holds.
+//! 2. [`run`], which scores whole windows from a [`Windows`] source and ends with
 //!    `hash=… windows=…`, the line that `cargo xtask parity` compares with the host.
-//! 3. [`Watch`] judges a live stream, one frame at a time.
+//! 3. [`sample`] and [`score`], the two tasks of a live stream: one fills a [`Batch`] from a
+//!    sensor while the other judges the one before with a [`Watch`], sets the [`Alarm`] and feeds the
+//!    [`Watchdog`]. [`Counters`] tell what was late or lost.
 //!
 //! Nothing here allocates, touches a register, or panics.
 #![no_std]
 #![deny(unsafe_code)]
 
 mod batch;
+mod counters;
+mod outputs;
+mod sampling;
+mod scoring;
 mod source;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use batch::{RunError, Summary, run};
+pub use counters::{Counter, Counters};
+pub use outputs::{Alarm, Watchdog};
+pub use sampling::{Batch, DataReady, Pace, sample};
+pub use scoring::{Units, score};
 pub use source::{Embedded, Windows};
 pub use watch::Watch;
 

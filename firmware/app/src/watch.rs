@@ -1,5 +1,6 @@
 //! A live stream: one frame in, now and then a verdict out.
 
+#[cfg(feature = "recalibration")]
 use picovae_core::stream::{Lessons, RecalibrationError};
 use picovae_core::trace::ActivationHash;
 use picovae_core::{Detector, Model, VaeError, Verdict};
@@ -38,6 +39,7 @@ impl<'m, 'a> Watch<'m, 'a> {
     ///
     /// # Errors
     /// Those of [`Detector::learning_in`].
+    #[cfg(feature = "recalibration")]
     pub fn learning_in(self, memory: &'m mut [u64]) -> Result<Self, VaeError> {
         Ok(Self { detector: self.detector.learning_in(memory)?, ..self })
     }
@@ -46,6 +48,7 @@ impl<'m, 'a> Watch<'m, 'a> {
     ///
     /// # Errors
     /// Those of [`Detector::calibrate`]; they are logged as well.
+    #[cfg(feature = "recalibration")]
     pub fn calibrate(&mut self, lessons: Lessons) -> Result<(), RecalibrationError> {
         let result = self.detector.calibrate(lessons);
         if let Err(error) = result {
@@ -83,10 +86,21 @@ impl<'m, 'a> Watch<'m, 'a> {
                 carried.channel,
                 carried.band,
                 carried.percent(),
-                self.detector.resemblance().map_or("", |known| known.name),
+                self.resemblance(),
             );
         }
         Some(verdict)
+    }
+
+    /// Name of the known state that an alarm resembles, empty for none.
+    #[cfg(feature = "latent-heads")]
+    fn resemblance(&self) -> &'a str {
+        self.detector.resemblance().map_or("", |known| known.name)
+    }
+
+    #[cfg(not(feature = "latent-heads"))]
+    fn resemblance(&self) -> &'static str {
+        ""
     }
 
     /// Logs the hash over everything the stream computed, and how much that was.

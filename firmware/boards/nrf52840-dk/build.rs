@@ -8,5 +8,5 @@ fn main() {
     for argument in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
-    picovae_embed::model("../../../models/fan-vae/fan-vae.pvae");
+    picovae_embed::model_section("../../../models/fan-vae/fan-vae.pvae");
 }

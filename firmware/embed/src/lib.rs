@@ -30,13 +30,69 @@ pub const WINDOWS_VARIABLE: &str = "PICOVAE_WINDOWS";
 /// `INPUT_LEN`, `CHANNELS` and `LEARNING_LEN`. Ends the build with a message if the blob is
 /// missing or damaged, or if `PICOVAE_WINDOWS` is not whole windows.
 pub fn model(default: &str) {
-    if let Err(message) = try_model(default) {
+    finish(try_model(default, InFlash::Constant));
+}
+
+/// As [`model`], the blob in a section of its own, `.picovae_model`, in place of `BLOB`.
+///
+/// A function `blob` gives what that section holds when the firmware starts: a debugger may have put another
+/// blob there. `memory.x` places the section, and names its bounds `_picovae_model` and `_picovae_model_end`.
+pub fn model_section(default: &str) {
+    finish(try_model(default, InFlash::Section));
+}
+
+/// How a blob lies in an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InFlash {
+    /// Among the other constants.
+    Constant,
+    /// Where `memory.x` says.
+    Section,
+}
+
+impl InFlash {
+    /// Rust that puts the blob there.
+    fn rust(self, path: &Path, len: usize) -> String {
+        match self {
+            Self::Constant => format!(
+                "/// The blob, in flash.\n\
+                 pub static BLOB: &Aligned<[u8]> = &Aligned(*include_bytes!({path:?}));\n"
+            ),
+            Self::Section => format!(
+                "#[used]\n\
+                 #[unsafe(link_section = \".picovae_model\")]\n\
+                 static LINKED: Aligned<[u8; {len}]> = Aligned(*include_bytes!({path:?}));\n{READ}"
+            ),
+        }
+    }
+}
+
+/// Reads the section at run time: what is there may not be what was linked.
+const READ: &str = r#"
+/// The blob that lies in the section now; empty where its length cannot be one.
+pub fn blob() -> &'static [u8] {
+    unsafe extern "C" {
+        static _picovae_model: u8;
+        static _picovae_model_end: u8;
+    }
+    let start = &raw const _picovae_model;
+    let room = (&raw const _picovae_model_end).addr() - start.addr();
+    // SAFETY: memory.x gives these bounds of flash, which is mapped, larger than a blob's
+    // header, and not written while the firmware runs.
+    let region = unsafe { core::slice::from_raw_parts(start, room) };
+    let len = region.get(8..12).and_then(|bytes| bytes.first_chunk()).copied();
+    len.and_then(|len| region.get(..u32::from_le_bytes(len) as usize)).unwrap_or(&[])
+}
+"#;
+
+fn finish(result: Result<(), String>) {
+    if let Err(message) = result {
         // A build script's only way to fail is its exit code; cargo shows the text.
         println!("cargo::error={message}");
     }
 }
 
-fn try_model(default: &str) -> Result<(), String> {
+fn try_model(default: &str, place: InFlash) -> Result<(), String> {
     println!("cargo::rerun-if-env-changed={BLOB_VARIABLE}");
     println!("cargo::rerun-if-env-changed={WINDOWS_VARIABLE}");
     let blob_path = match variable(BLOB_VARIABLE) {
@@ -68,8 +124,7 @@ fn try_model(default: &str) -> Result<(), String> {
     let text = format!(
         "// Written by picovae-embed.\n\
          use picovae_core::arena::Aligned;\n\
-         /// The blob, in flash.\n\
-         pub static BLOB: &Aligned<[u8]> = &Aligned(*include_bytes!({blob:?}));\n\
+         {blob}\
          /// Raw windows to try it on, little-endian i16; may be empty.\n\
          pub static WINDOWS: &Aligned<[u8]> = &Aligned({windows});\n\
          /// Bytes of arena.\n\
@@ -77,11 +132,12 @@ fn try_model(default: &str) -> Result<(), String> {
          /// Samples a window.\n\
          pub const INPUT_LEN: usize = {input_len};\n\
          /// Samples a frame.\n\
+         #[allow(dead_code)]\n\
          pub const CHANNELS: usize = {channels};\n\
          /// Words of memory to learn in.\n\
          #[allow(dead_code)]\n\
          pub const LEARNING_LEN: usize = {learning_len};\n",
-        blob = absolute(&blob_path)?,
+        blob = place.rust(&absolute(&blob_path)?, blob.len()),
         arena_len = model.arena_len(),
         channels = model.frontend().channels,
         learning_len = Recalibration::memory_len(model.frontend().groups()),

@@ -3,8 +3,8 @@
 //! Windows come from the file named on the semihosting command line, raw
 //! little-endian `i16`; without one, from those embedded in the image. Then the
 //! embedded ones run once more, frame by frame, through the detector, whose
-//! first verdict must be the first window's score. With the word `stream` the file is
-//! one long stream of frames: events are logged as they come.
+//! first verdict must be the first window's score. With the word `stream` or `app` the file is
+//! one long stream of frames for the app's two tasks (`live.rs`): events are logged as they come.
 //!
 //! defmt frames leave over semihosting's standard output. The exit code is
 //! QEMU's: 0 good, 1 failed, 101 panic, 102 hard fault, 103 unexpected exception.
@@ -12,19 +12,20 @@
 #![no_std]
 #![no_main]
 
+mod clock;
 mod count;
+mod live;
 mod recording;
 mod stack;
 
-use cortex_m as _;
+use cortex_m::Peripherals;
 use cortex_m_rt::{ExceptionFrame, entry, exception};
 use defmt_semihosting as _;
-use picovae_app::{Embedded, Summary, Watch, Windows as _, open, run};
-use picovae_core::stream::Lessons;
+use picovae_app::{Embedded, Summary, Watch, open, run};
 use picovae_core::{Arena, Model};
 use semihosting::process::exit;
 
-use recording::{Mode, Recording, Request};
+use recording::{Mode, Recording};
 
 /// What `build.rs` found in the blob.
 #[allow(missing_docs)]
@@ -39,13 +40,23 @@ fn main() -> ! {
     static mut SAMPLES: [i16; model::INPUT_LEN] = [0; model::INPUT_LEN];
     static mut LEARNING: [u64; model::LEARNING_LEN] = [0; model::LEARNING_LEN];
 
-    let passed = all(ARENA.bytes(), SAMPLES, LEARNING);
+    static mut BUFFERS: live::Buffers = live::Buffers::new();
+
+    if let Some(peripherals) = Peripherals::take() {
+        clock::start(peripherals.SYST);
+    }
+    let passed = all(ARENA.bytes(), SAMPLES, LEARNING, BUFFERS);
     defmt::info!("stack_bytes={=usize} stack_free={=usize}", stack::used(), stack::free());
     exit(i32::from(!passed))
 }
 
 /// Windows, then frames; `false` if anything went wrong, which is then logged.
-fn all(arena: &mut [u8], samples: &mut [i16], learning: &mut [u64]) -> bool {
+fn all(
+    arena: &mut [u8],
+    samples: &mut [i16],
+    learning: &mut [u64],
+    buffers: &'static mut live::Buffers,
+) -> bool {
     let Ok(model) = open(&model::BLOB.0) else { return false };
     let mut path = [0; recording::PATH_LEN];
     let (path, request) = recording::request(&mut path);
@@ -61,45 +72,16 @@ fn all(arena: &mut [u8], samples: &mut [i16], learning: &mut [u64]) -> bool {
             if request.mode == Mode::Count {
                 return count::run(&model, arena, samples, &mut source);
             }
-            if request.mode == Mode::Stream {
-                return live(&model, arena, samples, learning, request, &mut source);
+            if request.mode != Mode::Windows {
+                let Ok(watch) = Watch::new(&model, arena, samples) else { return false };
+                let Ok(watch) = watch.learning_in(learning) else { return false };
+                return live::run(watch, request, source, buffers);
             }
             run(&model, arena, samples, &mut source).ok()
         }
         None => run(&model, arena, samples, &mut Embedded::new(&model::WINDOWS.0)).ok(),
     };
     summary.is_some_and(|summary| stream(&model, arena, samples, summary))
-}
-
-/// A recording as one stream: what a board does with a sensor.
-fn live(
-    model: &Model<'_>,
-    arena: &mut [u8],
-    ring: &mut [i16],
-    learning: &mut [u64],
-    request: Request,
-    source: &mut Recording,
-) -> bool {
-    let Ok(watch) = Watch::new(model, arena, ring) else { return false };
-    let Ok(mut watch) = watch.learning_in(learning) else { return false };
-    let [normalization, threshold] = request.lessons;
-    let lessons = Lessons { normalization, threshold };
-    if lessons != Lessons::default() && watch.calibrate(lessons).is_err() {
-        return false;
-    }
-    let mut frame = [0; model::CHANNELS];
-    loop {
-        match source.next_window(&mut frame) {
-            Ok(true) => watch.push(&frame),
-            Ok(false) => break,
-            Err(error) => {
-                defmt::error!("recording: {}", error);
-                return false;
-            }
-        };
-    }
-    watch.report();
-    true
 }
 
 /// The embedded windows frame by frame. They begin the recording too, so the
@@ -139,8 +121,18 @@ unsafe fn HardFault(_: &ExceptionFrame) -> ! {
     exit(102)
 }
 
-// SAFETY: the handler never returns, and touches no state that it could have interrupted.
 #[exception]
-unsafe fn DefaultHandler(_: i16) -> ! {
-    exit(103)
+fn SysTick() {
+    clock::tick();
+}
+
+// SAFETY: the sampling task shares nothing with what it interrupts but the channel and the counters, which are
+// made for that; for any other interrupt the handler never returns.
+#[exception]
+unsafe fn DefaultHandler(interrupt: i16) {
+    if interrupt == live::Sampling::NUMBER {
+        live::on_interrupt();
+    } else {
+        exit(103)
+    }
 }

@@ -33,8 +33,8 @@ pub enum RecordingError {
 pub struct Request {
     /// What to do with the recording.
     pub mode: Mode,
-    /// Windows to learn the normalization, then the threshold from.
-    pub lessons: [u32; 2],
+    /// Of a stream: windows to learn the normalization, then the threshold from. Of the app: frames a second, then 0.
+    pub numbers: [u32; 2],
 }
 
 /// What to do with the recording.
@@ -43,14 +43,16 @@ pub enum Mode {
     /// It is windows: score each.
     #[default]
     Windows,
-    /// It is frames: judge the stream.
+    /// It is frames: judge the stream, as fast as it goes.
     Stream,
+    /// It is frames: judge the stream as it comes out of a sensor, at its rate.
+    App,
     /// It is frames: mark the stages of the stream for the instruction counter.
     Count,
 }
 
 /// The words of the semihosting command line behind the program's name: a file, if there is one, then what
-/// to do with it (`stream` or `count`), then two numbers of windows to learn from.
+/// to do with it (`stream`, `app` or `count`), then two numbers.
 #[inline(never)]
 pub fn request(buffer: &mut [u8; PATH_LEN]) -> (Option<&CStr>, Request) {
     let mut request = Request::default();
@@ -63,11 +65,12 @@ pub fn request(buffer: &mut [u8; PATH_LEN]) -> (Option<&CStr>, Request) {
     room.copy_from_slice(name.as_bytes());
     request.mode = match words.next() {
         Some("stream") => Mode::Stream,
+        Some("app") => Mode::App,
         Some("count") => Mode::Count,
         _ => Mode::Windows,
     };
-    for lesson in &mut request.lessons {
-        *lesson = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+    for number in &mut request.numbers {
+        *number = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
     }
     (CStr::from_bytes_until_nul(buffer).ok(), request)
 }
@@ -100,21 +103,40 @@ impl Recording {
     }
 }
 
+impl Recording {
+    /// Fills `samples` as far as the file goes; how many there were.
+    ///
+    /// # Errors
+    /// The host's, or a sample cut in two.
+    pub fn samples(&mut self, samples: &mut [i16]) -> Result<usize, RecordingError> {
+        let mut all = 0;
+        for samples in samples.chunks_mut(CHUNK) {
+            let mut buffer = [0; 2 * CHUNK];
+            let bytes = buffer.get_mut(..2 * samples.len()).unwrap_or(&mut []);
+            let count = self.fill(bytes)?;
+            for (sample, &pair) in samples.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                *sample = i16::from_le_bytes(pair);
+            }
+            all += count / 2;
+            if count % 2 != 0 {
+                return Err(RecordingError::Truncated);
+            }
+            if count < bytes.len() {
+                break;
+            }
+        }
+        Ok(all)
+    }
+}
+
 impl Windows for Recording {
     type Error = RecordingError;
 
     fn next_window(&mut self, window: &mut [i16]) -> Result<bool, RecordingError> {
-        for (index, samples) in window.chunks_mut(CHUNK).enumerate() {
-            let mut buffer = [0; 2 * CHUNK];
-            let bytes = buffer.get_mut(..2 * samples.len()).unwrap_or(&mut []);
-            match self.fill(bytes)? {
-                0 if index == 0 => return Ok(false),
-                count if count < bytes.len() => return Err(RecordingError::Truncated),
-                _ => {}
-            }
-            for (sample, &pair) in samples.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                *sample = i16::from_le_bytes(pair);
-            }
+        match self.samples(window)? {
+            0 => return Ok(false),
+            count if count < window.len() => return Err(RecordingError::Truncated),
+            _ => {}
         }
         Ok(!window.is_empty())
     }

@@ -1,25 +1,30 @@
-//! The picovae app on an nRF52840-DK: an accelerometer in, alarms on LED1 and over RTT.
+//! The picovae app on Nordic nRF52840-DK: an accelerometer in, alarms on LED1 and over RTT.
 //!
-//! At the start it scores the windows embedded in the image, if there are any:
-//! the hash it logs is the one that `picovae simulate` prints for them. Then it
-//! watches the accelerometer, whose FIFO gathers samples while a window is scored; a fault of sensor
-//! or bus is logged and tried again. Wiring: README.md.
+//! At the start it scores the windows embedded in the image, if there are any: the hash it logs is the one
+//! that `picovae simulate` prints for them. Then two tasks run: one samples in an interrupt, the other judges in
+//! thread mode and sleeps between batches. Wiring: README.md.
 #![no_std]
 #![no_main]
 
 use cortex_m as _;
 use defmt_rtt as _;
-use embassy_executor::Spawner;
+use embassy_executor::{InterruptExecutor, Spawner};
 use embassy_nrf::gpio::{Level, Output, OutputDrive};
+use embassy_nrf::interrupt::{InterruptExt, Priority};
 use embassy_nrf::twim::{self, Twim};
-use embassy_nrf::{bind_interrupts, peripherals};
+use embassy_nrf::wdt::{self, WatchdogHandle};
+use embassy_nrf::{bind_interrupts, interrupt, peripherals};
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::zerocopy_channel::{Channel, Sender};
 use embassy_time::{Delay, Duration, Ticker};
 use panic_probe as _;
-use picovae_app::{Embedded, Watch, open, run};
-use picovae_core::{Arena, Model};
+use picovae_app::{
+    Alarm, Batch, Counters, Embedded, Units, Watch, Watchdog, open, run, sample, score,
+};
+use picovae_core::Arena;
 use picovae_sensors::lis3dh::{self, Lis3dh};
-use picovae_sensors::supervise::{Fault, Policy, Supervised};
-use static_cell::ConstStaticCell;
+use picovae_sensors::supervise::{Policy, Supervised};
+use static_cell::{ConstStaticCell, StaticCell};
 
 /// What `build.rs` found in the blob.
 #[allow(missing_docs)]
@@ -27,102 +32,84 @@ mod model {
     include!(concat!(env!("OUT_DIR"), "/model.rs"));
 }
 
-/// Raw counts a g in the recordings the model was trained on: the fan's. Another
-/// model may have another; `picovae inspect --json` gives it (`input_lsb`).
-const MODEL_COUNTS_PER_G: i32 = 2_048;
-
+/// Counts a g in the fan's recordings. Another model may have others: `picovae inspect --json` (`input_lsb`).
+const UNITS: Units = Units { model: 2_048, sensor: lis3dh::COUNTS_PER_G as i16 };
 /// Axes of the accelerometer.
 const AXES: usize = 3;
+/// All that the sensor's FIFO holds: 160 ms.
+type Frames = Batch<AXES, 32>;
+/// Time between two looks at the FIFO.
+const PACE: Duration = Duration::from_millis(50);
 
 bind_interrupts!(struct Interrupts {
     TWISPI0 => twim::InterruptHandler<peripherals::TWISPI0>;
 });
 
 static ARENA: ConstStaticCell<Arena<{ model::ARENA_LEN }>> = ConstStaticCell::new(Arena::new());
-static SAMPLES: ConstStaticCell<[i16; model::INPUT_LEN]> =
-    ConstStaticCell::new([0; model::INPUT_LEN]);
+static RING: ConstStaticCell<[i16; model::INPUT_LEN]> = ConstStaticCell::new([0; model::INPUT_LEN]);
+static BATCHES: ConstStaticCell<[Frames; 2]> = ConstStaticCell::new([Frames::new(); 2]);
+static CHANNEL: StaticCell<Channel<'static, CriticalSectionRawMutex, Frames>> = StaticCell::new();
+static COUNTERS: Counters = Counters::new();
+static SAMPLING: InterruptExecutor = InterruptExecutor::new();
 static TWI_BUFFER: ConstStaticCell<[u8; 16]> = ConstStaticCell::new([0; 16]);
+
+/// Resets the chip eight seconds after the last batch.
+struct Dog(Option<WatchdogHandle>);
+
+impl Watchdog for Dog {
+    fn feed(&mut self) {
+        if let Some(handle) = &mut self.0 {
+            handle.pet();
+        }
+    }
+}
+
+#[interrupt]
+fn EGU1_SWI1() {
+    // SAFETY: called from this handler only, which is unmasked by `start`.
+    unsafe { SAMPLING.on_interrupt() }
+}
+
+#[embassy_executor::task]
+async fn sampling(
+    bus: Twim<'static>,
+    mut batches: Sender<'static, CriticalSectionRawMutex, Frames>,
+) {
+    let sensor = Lis3dh::new(bus, lis3dh::ADDRESS_LOW);
+    let mut sensor = Supervised::new(sensor, Delay, Policy::default());
+    sample(&mut sensor, &mut Ticker::every(PACE), &mut batches, &COUNTERS).await
+}
 
 #[embassy_executor::main]
 async fn main(_spawner: Spawner) {
     let board = embassy_nrf::init(Default::default());
-    let Ok(model) = open(&model::BLOB.0) else { return };
-    let arena = ARENA.take().bytes();
-    let samples = SAMPLES.take();
+    let Ok(model) = open(model::blob()) else { return };
+    let (arena, ring) = (ARENA.take().bytes(), RING.take());
     // What goes wrong is logged, and does not stop the stream.
-    let _ = run(&model, arena, samples, &mut Embedded::new(&model::WINDOWS.0));
-
-    if model::CHANNELS != AXES {
-        defmt::warn!(
-            "the model reads {=usize} channels, the accelerometer gives {=usize}: no stream",
-            model::CHANNELS,
-            AXES
-        );
+    let _ = run(&model, arena, ring, &mut Embedded::new(&model::WINDOWS.0));
+    if model.frontend().channels != AXES {
+        defmt::error!("the accelerometer has three axes, the model other channels: no stream");
         return;
     }
-    let led = Output::new(board.P0_13, Level::High, OutputDrive::Standard);
+    let Ok(mut watch) = Watch::new(&model, arena, ring) else { return };
+
+    // LED1 is lit by a low level.
+    let mut alarm = Alarm::active_low(Output::new(board.P0_13, Level::High, OutputDrive::Standard));
     let mut config = twim::Config::default();
     config.frequency = twim::Frequency::K400;
     let buffer = TWI_BUFFER.take();
     let bus = Twim::new(board.TWISPI0, Interrupts, board.P0_26, board.P0_27, config, buffer);
-    let sensor = Lis3dh::new(bus, lis3dh::ADDRESS_LOW);
-    watch(&model, arena, samples, Supervised::new(sensor, Delay, Policy::default()), led).await;
-}
 
-/// Time between two looks at the FIFO: it has room for three times as much.
-const PACE: Duration = Duration::from_millis(50);
-
-/// Samples taken at a time: all that the FIFO holds.
-const BATCH: usize = 32;
-
-/// Sample by sample, for ever.
-async fn watch(
-    model: &Model<'_>,
-    arena: &mut [u8],
-    ring: &mut [i16],
-    mut sensor: Supervised<Lis3dh<Twim<'_>>, Delay, AXES>,
-    mut led: Output<'_>,
-) -> ! {
-    let Ok(mut watch) = Watch::new(model, arena, ring) else {
-        // Logged; there is nothing to watch with.
-        core::future::pending().await
-    };
-    let mut pace = Ticker::every(PACE);
-    let mut frames = [[0; AXES]; BATCH];
-    loop {
-        pace.next().await;
-        let count = match sensor.read(&mut frames).await {
-            Ok(count) => count,
-            Err(fault) => {
-                report(fault, sensor.faults());
-                watch.gap();
-                continue;
-            }
-        };
-        for sample in frames.iter().take(count) {
-            // Down, not toward zero: a quotient that is 0 twice as often as 1 is no quotient.
-            let frame = sample.map(|count| {
-                (i32::from(count) * MODEL_COUNTS_PER_G).div_euclid(lis3dh::COUNTS_PER_G) as i16
-            });
-            if let Some(verdict) = watch.push(&frame) {
-                // LED1 is lit by a low level.
-                led.set_level(if verdict.is_anomaly() { Level::Low } else { Level::High });
-            }
-        }
+    let (batches, mut judged) = CHANNEL.init(Channel::new(BATCHES.take())).split();
+    // Below the drivers' interrupts, above thread mode.
+    interrupt::EGU1_SWI1.set_priority(Priority::P6);
+    let spawner = SAMPLING.start(interrupt::EGU1_SWI1);
+    if let Ok(task) = sampling(bus, batches) {
+        spawner.spawn(task);
     }
-}
-
-/// What is wrong, once each time.
-fn report(fault: Fault, faults: u32) {
-    match fault {
-        Fault::Bus => defmt::error!("accelerometer: bus error (fault {=u32})", faults),
-        Fault::Identity { found } => {
-            defmt::error!("WHO_AM_I is {=u8:#x}: neither LIS3DH nor LIS2DH12", found);
-        }
-        Fault::NoAcknowledge => {
-            defmt::error!("nobody answers at {=u8:#x} (fault {=u32})", lis3dh::ADDRESS_LOW, faults);
-        }
-        Fault::Overrun => defmt::warn!("samples were lost (fault {=u32})", faults),
-        Fault::Stuck => defmt::error!("the accelerometer is stuck (fault {=u32})", faults),
-    }
+    let mut config = wdt::Config::default();
+    config.timeout_ticks = 8 * 32_768;
+    let handle = wdt::Watchdog::try_new(board.WDT, config).ok().map(|(_, [handle])| handle);
+    let mut watchdog = Dog(handle);
+    score(&mut watch, &mut judged, UNITS, &mut alarm, &mut watchdog, &COUNTERS).await
 }

@@ -1,0 +1,127 @@
+//! The sampling task: from the sensor into the batch that is not being judged.
+
+use embassy_sync::blocking_mutex::raw::RawMutex;
+use embassy_sync::zerocopy_channel::Sender;
+use embassy_time::Ticker;
+use embedded_hal_async::delay::DelayNs;
+use embedded_hal_async::digital::Wait;
+use picovae_sensors::supervise::{Fault, Sensor, Supervised};
+
+use crate::Counters;
+
+/// Frames that were taken from a sensor at once: `N` channels, at most `LEN` of them.
+///
+/// Two of them in a `zerocopy_channel` are a double buffer: one is filled while the other is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<const N: usize, const LEN: usize> {
+    pub(crate) frames: [[i16; N]; LEN],
+    pub(crate) len: usize,
+    /// Frames are missing before these.
+    pub(crate) gap: bool,
+}
+
+impl<const N: usize, const LEN: usize> Batch<N, LEN> {
+    /// No frames.
+    pub const fn new() -> Self {
+        Self { frames: [[0; N]; LEN], len: 0, gap: false }
+    }
+}
+
+impl<const N: usize, const LEN: usize> Default for Batch<N, LEN> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// When to look at the sensor again.
+pub trait Pace {
+    /// Waits for it.
+    fn next(&mut self) -> impl Future<Output = ()>;
+}
+
+/// By time. A sensor with a FIFO is looked at before that is full.
+impl Pace for Ticker {
+    async fn next(&mut self) {
+        Ticker::next(self).await;
+    }
+}
+
+/// By the sensor's data-ready line, or its FIFO's watermark line: while it is high there is something to read.
+#[derive(Debug)]
+pub struct DataReady<P>(pub P);
+
+impl<P: Wait> Pace for DataReady<P> {
+    async fn next(&mut self) {
+        if self.0.wait_for_high().await.is_err() {
+            defmt::error!("the data-ready pin cannot be waited for");
+        }
+    }
+}
+
+/// Fills one batch after the other, for ever.
+///
+/// Run it above the scoring: in an `InterruptExecutor`, so that it goes on while a window is scored.
+pub async fn sample<M, S, D, P, const N: usize, const LEN: usize>(
+    sensor: &mut Supervised<S, D, N>,
+    pace: &mut P,
+    batches: &mut Sender<'_, M, Batch<N, LEN>>,
+    counters: &Counters,
+) -> !
+where
+    M: RawMutex,
+    S: Sensor<N>,
+    D: DelayNs,
+    P: Pace,
+{
+    loop {
+        pace.next().await;
+        // A full batch may not have been all that the sensor has.
+        while fill(sensor, batches, counters).await == LEN {}
+    }
+}
+
+/// One batch; how many frames it took.
+async fn fill<M, S, D, const N: usize, const LEN: usize>(
+    sensor: &mut Supervised<S, D, N>,
+    batches: &mut Sender<'_, M, Batch<N, LEN>>,
+    counters: &Counters,
+) -> usize
+where
+    M: RawMutex,
+    S: Sensor<N>,
+    D: DelayNs,
+{
+    if batches.is_full() {
+        counters.late.raise(1);
+        defmt::warn!("scoring is late: no batch is free");
+    }
+    // What is not taken yet waits in the sensor.
+    let batch = batches.send().await;
+    (batch.len, batch.gap) = match sensor.read(&mut batch.frames).await {
+        Ok(count) => (count.min(LEN), false),
+        Err(fault) => {
+            let count = match fault {
+                Fault::Overrun => &counters.overruns,
+                _ => &counters.faults,
+            };
+            count.raise(1);
+            log(fault, sensor.faults());
+            (0, true)
+        }
+    };
+    let count = batch.len;
+    counters.frames.raise(count as u32);
+    batches.send_done();
+    count
+}
+
+/// What is wrong, once each time.
+fn log(fault: Fault, faults: u32) {
+    match fault {
+        Fault::Bus => defmt::error!("sensor: bus error (fault {=u32})", faults),
+        Fault::Identity { found } => defmt::error!("sensor: it says it is {=u8:#x}", found),
+        Fault::NoAcknowledge => defmt::error!("sensor: nobody answers (fault {=u32})", faults),
+        Fault::Overrun => defmt::warn!("sensor: samples were lost (fault {=u32})", faults),
+        Fault::Stuck => defmt::error!("sensor: stuck (fault {=u32})", faults),
+    }
+}

@@ -1,0 +1,130 @@
+//! The picovae app on ST NUCLEO-F767ZI: an accelerometer in, alarms on LD3 and over RTT.
+//!
+//! At the start it scores the windows embedded in the image, if there are any: the hash it logs is the one
+//! that `picovae simulate` prints for them. Then two tasks run: one samples in an interrupt, the other judges in
+//! thread mode and sleeps between batches. Wiring: README.md.
+#![no_std]
+#![no_main]
+
+use cortex_m as _;
+use defmt_rtt as _;
+use embassy_executor::{InterruptExecutor, Spawner};
+use embassy_stm32::gpio::{Level, Output, Speed};
+use embassy_stm32::i2c::{self, I2c, Master};
+use embassy_stm32::interrupt::{InterruptExt, Priority};
+use embassy_stm32::mode::Async;
+use embassy_stm32::rcc;
+use embassy_stm32::time::Hertz;
+use embassy_stm32::wdg::IndependentWatchdog;
+use embassy_stm32::{bind_interrupts, dma, interrupt, peripherals};
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::zerocopy_channel::{Channel, Sender};
+use embassy_time::{Delay, Duration, Ticker};
+use panic_probe as _;
+use picovae_app::{
+    Alarm, Batch, Counters, Embedded, Units, Watch, Watchdog, open, run, sample, score,
+};
+use picovae_core::Arena;
+use picovae_sensors::lis3dh::{self, Lis3dh};
+use picovae_sensors::supervise::{Policy, Supervised};
+use static_cell::{ConstStaticCell, StaticCell};
+
+/// What `build.rs` found in the blob.
+#[allow(missing_docs)]
+mod model {
+    include!(concat!(env!("OUT_DIR"), "/model.rs"));
+}
+
+/// Counts a g in the fan's recordings. Another model may have others: `picovae inspect --json` (`input_lsb`).
+const UNITS: Units = Units { model: 2_048, sensor: lis3dh::COUNTS_PER_G as i16 };
+/// Axes of the accelerometer.
+const AXES: usize = 3;
+/// All that the sensor's FIFO holds: 160 ms.
+type Frames = Batch<AXES, 32>;
+/// Time between two looks at the FIFO.
+const PACE: Duration = Duration::from_millis(50);
+
+bind_interrupts!(struct Interrupts {
+    I2C1_EV => i2c::EventInterruptHandler<peripherals::I2C1>;
+    I2C1_ER => i2c::ErrorInterruptHandler<peripherals::I2C1>;
+    DMA1_STREAM6 => dma::InterruptHandler<peripherals::DMA1_CH6>;
+    DMA1_STREAM0 => dma::InterruptHandler<peripherals::DMA1_CH0>;
+});
+
+static ARENA: ConstStaticCell<Arena<{ model::ARENA_LEN }>> = ConstStaticCell::new(Arena::new());
+static RING: ConstStaticCell<[i16; model::INPUT_LEN]> = ConstStaticCell::new([0; model::INPUT_LEN]);
+static BATCHES: ConstStaticCell<[Frames; 2]> = ConstStaticCell::new([Frames::new(); 2]);
+static CHANNEL: StaticCell<Channel<'static, CriticalSectionRawMutex, Frames>> = StaticCell::new();
+static COUNTERS: Counters = Counters::new();
+static SAMPLING: InterruptExecutor = InterruptExecutor::new();
+
+/// Resets the chip eight seconds after the last batch.
+struct Dog(IndependentWatchdog<'static, peripherals::IWDG>);
+
+impl Watchdog for Dog {
+    fn feed(&mut self) {
+        self.0.pet();
+    }
+}
+
+#[interrupt]
+fn UART5() {
+    // SAFETY: called from this handler only, which is unmasked by `start`.
+    unsafe { SAMPLING.on_interrupt() }
+}
+
+#[embassy_executor::task]
+async fn sampling(
+    bus: I2c<'static, Async, Master>,
+    mut batches: Sender<'static, CriticalSectionRawMutex, Frames>,
+) {
+    let sensor = Lis3dh::new(bus, lis3dh::ADDRESS_LOW);
+    let mut sensor = Supervised::new(sensor, Delay, Policy::default());
+    sample(&mut sensor, &mut Ticker::every(PACE), &mut batches, &COUNTERS).await
+}
+
+#[embassy_executor::main]
+async fn main(_spawner: Spawner) {
+    let mut config = embassy_stm32::Config::default();
+    // 216 MHz from the 8 MHz that the board's debugger gives.
+    config.rcc.hse = Some(rcc::Hse { freq: Hertz::mhz(8), mode: rcc::HseMode::Bypass });
+    config.rcc.pll_src = rcc::PllSource::HSE;
+    config.rcc.pll = Some(rcc::Pll {
+        prediv: rcc::PllPreDiv::DIV4,
+        mul: rcc::PllMul::MUL216,
+        divp: Some(rcc::PllPDiv::DIV2),
+        divq: None,
+        divr: None,
+    });
+    config.rcc.ahb_pre = rcc::AHBPrescaler::DIV1;
+    config.rcc.apb1_pre = rcc::APBPrescaler::DIV4;
+    config.rcc.apb2_pre = rcc::APBPrescaler::DIV2;
+    config.rcc.sys = rcc::Sysclk::PLL1_P;
+    let board = embassy_stm32::init(config);
+    let Ok(model) = open(model::blob()) else { return };
+    let (arena, ring) = (ARENA.take().bytes(), RING.take());
+    // What goes wrong is logged, and does not stop the stream.
+    let _ = run(&model, arena, ring, &mut Embedded::new(&model::WINDOWS.0));
+    if model.frontend().channels != AXES {
+        defmt::error!("the accelerometer has three axes, the model other channels: no stream");
+        return;
+    }
+    let Ok(mut watch) = Watch::new(&model, arena, ring) else { return };
+
+    let mut alarm = Alarm::active_high(Output::new(board.PB14, Level::Low, Speed::Low));
+    let mut config = i2c::Config::default();
+    config.frequency = Hertz::khz(400);
+    let (scl, sda) = (board.PB8, board.PB9);
+    let bus = I2c::new(board.I2C1, scl, sda, board.DMA1_CH6, board.DMA1_CH0, Interrupts, config);
+
+    let (batches, mut judged) = CHANNEL.init(Channel::new(BATCHES.take())).split();
+    // Below the drivers' interrupts, above thread mode.
+    interrupt::UART5.set_priority(Priority::P12);
+    let spawner = SAMPLING.start(interrupt::UART5);
+    if let Ok(task) = sampling(bus, batches) {
+        spawner.spawn(task);
+    }
+    let mut watchdog = Dog(IndependentWatchdog::new(board.IWDG, 8_000_000));
+    watchdog.0.unleash();
+    score(&mut watch, &mut judged, UNITS, &mut alarm, &mut watchdog, &COUNTERS).await
+}

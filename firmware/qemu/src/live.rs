@@ -1,0 +1,229 @@
+//! The app's two tasks on an emulated core, a recording in the place of the sensor.
+//!
+//! As on a board, sampling runs in an interrupt and scoring in thread mode, with a double buffer between them. As a
+//! `stream`, the recording gives as much as there is room for. As the `app`, it is a sensor with a FIFO that fills
+//! at a rate of the emulated time: what is not taken in time is lost, and told.
+
+use core::convert::Infallible;
+use core::pin::pin;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Poll, Waker};
+
+use cortex_m::interrupt::InterruptNumber;
+use embassy_executor::InterruptExecutor;
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::zerocopy_channel::{Channel, Sender};
+use embassy_time::{Delay, Duration, Instant, Ticker};
+use embedded_hal::digital::{ErrorType, OutputPin};
+use picovae_app::{Alarm, Batch, Counters, Pace, Units, Watch, sample, score};
+use picovae_core::stream::Lessons;
+use picovae_sensors::supervise::{Fault, Policy, Sensor, Supervised};
+
+use crate::model;
+use crate::recording::{Mode, Recording, Request};
+
+const CHANNELS: usize = model::CHANNELS;
+/// Frames a batch and in the emulated FIFO: 32 of an accelerometer, fewer of what has more channels.
+const LEN: usize = if CHANNELS < 96 / 32 {
+    32
+} else if CHANNELS < 96 {
+    96 / CHANNELS
+} else {
+    1
+};
+type Frames = Batch<CHANNELS, LEN>;
+
+/// What the tasks share.
+pub struct Buffers {
+    batches: [Frames; 2],
+    channel: Option<Channel<'static, CriticalSectionRawMutex, Frames>>,
+}
+
+impl Buffers {
+    /// Empty.
+    pub const fn new() -> Self {
+        Self { batches: [Frames::new(); 2], channel: None }
+    }
+}
+
+static COUNTERS: Counters = Counters::new();
+static EXECUTOR: InterruptExecutor = InterruptExecutor::new();
+/// Every frame of the recording was judged.
+static ENDED: AtomicBool = AtomicBool::new(false);
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// An interrupt that none of the machines uses.
+#[derive(Clone, Copy)]
+pub struct Sampling;
+
+impl Sampling {
+    /// Its number.
+    pub const NUMBER: i16 = 25;
+}
+
+// SAFETY: every machine has at least 32 interrupts.
+unsafe impl InterruptNumber for Sampling {
+    fn number(self) -> u16 {
+        Self::NUMBER as u16
+    }
+}
+
+/// The sampling task's interrupt.
+pub fn on_interrupt() {
+    // SAFETY: from the handler only; `run` starts the executor before it unmasks the interrupt.
+    unsafe { EXECUTOR.on_interrupt() }
+}
+
+/// A recording that is read as a sensor is.
+struct Played {
+    recording: Recording,
+    /// Frames a second; 0 for as many as there is room for.
+    rate: u64,
+    start: Instant,
+    /// Frames given or lost so far.
+    given: u64,
+    /// Reads behind the end of the file.
+    empty: u8,
+}
+
+impl Sensor<CHANNELS> for Played {
+    async fn start(&mut self) -> Result<(), Fault> {
+        self.start = Instant::now();
+        Ok(())
+    }
+
+    async fn read(&mut self, frames: &mut [[i16; CHANNELS]]) -> Result<usize, Fault> {
+        let mut room = frames.len();
+        if self.rate > 0 {
+            let due = self.start.elapsed().as_micros() * self.rate / 1_000_000;
+            let waiting = due.saturating_sub(self.given);
+            if waiting > LEN as u64 {
+                // The FIFO ran over: it is emptied, and its frames are gone.
+                for _ in 0..waiting {
+                    self.take(frames.get_mut(..1).unwrap_or(&mut []))?;
+                }
+                return Err(Fault::Overrun);
+            }
+            room = room.min(waiting as usize);
+        }
+        let count = self.take(frames.get_mut(..room).unwrap_or(&mut []))?;
+        if count == 0 && room > 0 {
+            // Both batches before this one are judged when it is filled for the third time.
+            self.empty += 1;
+            if self.empty == 3 {
+                ENDED.store(true, Ordering::Relaxed);
+                core::future::pending::<()>().await;
+            }
+        }
+        Ok(count)
+    }
+}
+
+impl Played {
+    /// The next frames of the file.
+    fn take(&mut self, frames: &mut [[i16; CHANNELS]]) -> Result<usize, Fault> {
+        match self.recording.samples(frames.as_flattened_mut()) {
+            Ok(samples) => {
+                let count = samples / CHANNELS;
+                self.given += count as u64;
+                Ok(count)
+            }
+            Err(error) => {
+                defmt::error!("recording: {}", error);
+                FAILED.store(true, Ordering::Relaxed);
+                ENDED.store(true, Ordering::Relaxed);
+                Err(Fault::Bus)
+            }
+        }
+    }
+}
+
+/// Half a FIFO at a time, or whenever there is room.
+struct HalfFull(Option<Ticker>);
+
+impl Pace for HalfFull {
+    async fn next(&mut self) {
+        if let Some(ticker) = &mut self.0 {
+            ticker.next().await;
+        }
+    }
+}
+
+/// A pin of no machine.
+struct Unconnected;
+
+impl ErrorType for Unconnected {
+    type Error = Infallible;
+}
+
+impl OutputPin for Unconnected {
+    fn set_low(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn set_high(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+#[embassy_executor::task]
+async fn sampling(
+    played: Played,
+    mut pace: HalfFull,
+    mut batches: Sender<'static, CriticalSectionRawMutex, Frames>,
+) {
+    // Equal frames are no fault of a recording's.
+    let policy = Policy { stuck_frames: 0, ..Policy::default() };
+    let mut sensor = Supervised::new(played, Delay, policy);
+    sample(&mut sensor, &mut pace, &mut batches, &COUNTERS).await
+}
+
+/// A recording as one stream: what a board does with a sensor. `false` where something failed.
+pub fn run(
+    mut watch: Watch<'_, '_>,
+    request: Request,
+    recording: Recording,
+    buffers: &'static mut Buffers,
+) -> bool {
+    let [first, second] = request.numbers;
+    let mut rate = 0;
+    if request.mode == Mode::App {
+        rate = first.max(1).into();
+    } else {
+        let lessons = Lessons { normalization: first, threshold: second };
+        if lessons != Lessons::default() && watch.calibrate(lessons).is_err() {
+            return false;
+        }
+    }
+    let pace = HalfFull((rate > 0).then(|| {
+        Ticker::every(Duration::from_micros((LEN as u64 * 500_000 / rate.max(1)).max(1)))
+    }));
+    let Buffers { batches, channel } = buffers;
+    let (sender, mut receiver) = channel.insert(Channel::new(batches)).split();
+    let played = Played { recording, rate, start: Instant::now(), given: 0, empty: 0 };
+    let spawner = EXECUTOR.start(Sampling);
+    let Ok(task) = sampling(played, pace, sender) else { return false };
+    spawner.spawn(task);
+    judge(&mut watch, &mut receiver);
+    COUNTERS.report();
+    watch.report();
+    !FAILED.load(Ordering::Relaxed)
+}
+
+/// The scoring task, until the recording has ended. It sleeps between batches, as an executor would.
+fn judge(
+    watch: &mut Watch<'_, '_>,
+    batches: &mut embassy_sync::zerocopy_channel::Receiver<'_, CriticalSectionRawMutex, Frames>,
+) {
+    let mut alarm = Alarm::active_high(Unconnected);
+    let mut no_watchdog = ();
+    let scoring = score(watch, batches, Units::SAME, &mut alarm, &mut no_watchdog, &COUNTERS);
+    let mut scoring = pin!(scoring);
+    while !ENDED.load(Ordering::Relaxed) {
+        // An interrupt ends the sleep, and the clock's comes every millisecond; so nobody needs to wake this.
+        let Poll::Pending = scoring.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if !ENDED.load(Ordering::Relaxed) {
+            cortex_m::asm::wfi();
+        }
+    }
+}
