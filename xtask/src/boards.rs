@@ -42,3 +42,18 @@ pub fn build() -> Result<()> {
     }
     Ok(())
 }
+
+/// Builds one board's image; `plain` without what only some blobs need.
+pub fn image(folder: &Path, blob: &Path, plain: bool) -> Result<PathBuf> {
+    let mut build = cargo(folder, ["build", "--quiet", "--release", "--locked"]);
+    if plain {
+        build.arg("--no-default-features");
+    }
+    shell::run(build.env("PICOVAE_BLOB", blob))?;
+    let name = folder.file_name().and_then(|name| name.to_str()).context("a plain folder name")?;
+    let linked = format!("release/picovae-{name}");
+    // Below the target that the board's configuration names.
+    let targets = std::fs::read_dir(target_folder())?.flatten().map(|entry| entry.path());
+    let mut found = targets.map(|target| target.join(&linked)).filter(|path| path.is_file());
+    found.next().with_context(|| format!("{name} was not built"))
+}

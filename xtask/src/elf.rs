@@ -17,6 +17,8 @@ pub struct Sizes {
     pub data: u64,
     /// Zeroed or uninitialized variables.
     pub bss: u64,
+    /// A blob in a section of its own, part of `rodata`.
+    pub model: u64,
 }
 
 impl Sizes {
@@ -102,6 +104,9 @@ impl Image {
             () if uninitialized || name == ".uninit" => self.sizes.bss += size,
             () if writable => self.sizes.data += size,
             () => self.sizes.rodata += size,
+        }
+        if name == ".picovae_model" {
+            self.sizes.model += size;
         }
         if executable {
             self.branches.extend(branches(section.address(), section.data()?));
