@@ -82,7 +82,7 @@ struct Played {
     start: Instant,
     /// Frames given or lost so far.
     given: u64,
-    /// Reads behind the end of the file.
+    /// Reads that met the end of the file.
     empty: u8,
 }
 
@@ -94,7 +94,7 @@ impl Sensor<CHANNELS> for Played {
 
     async fn read(&mut self, frames: &mut [[i16; CHANNELS]]) -> Result<usize, Fault> {
         let mut room = frames.len();
-        if self.rate > 0 {
+        if self.rate > 0 && self.empty == 0 {
             let due = self.start.elapsed().as_micros() * self.rate / 1_000_000;
             let waiting = due.saturating_sub(self.given);
             if waiting > LEN as u64 {
@@ -107,8 +107,8 @@ impl Sensor<CHANNELS> for Played {
             room = room.min(waiting as usize);
         }
         let count = self.take(frames.get_mut(..room).unwrap_or(&mut []))?;
-        if count == 0 && room > 0 {
-            // Both batches before this one are judged when it is filled for the third time.
+        if count < room {
+            // The file's end. When a third batch is there to be filled, the first of them is judged.
             self.empty += 1;
             if self.empty == 3 {
                 ENDED.store(true, Ordering::Relaxed);
