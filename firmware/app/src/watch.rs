@@ -5,6 +5,8 @@ use picovae_core::stream::{Lessons, RecalibrationError};
 use picovae_core::trace::ActivationHash;
 use picovae_core::{Detector, Model, VaeError, Verdict};
 
+use crate::{Embedded, run};
+
 /// A [`Detector`] that logs its verdicts.
 #[derive(Debug)]
 pub struct Watch<'m, 'a> {
@@ -33,6 +35,29 @@ impl<'m, 'a> Watch<'m, 'a> {
                 Err(error)
             }
         }
+    }
+
+    /// How a board begins: scores the windows embedded in its image, then joins the same parts for a sensor that
+    /// gives `channels` values a frame. `None` where the model reads other frames, or none at all; it is logged.
+    pub fn begin(
+        model: &'m Model<'a>,
+        arena: &'m mut [u8],
+        ring: &'m mut [i16],
+        windows: &[u8],
+        channels: usize,
+    ) -> Option<Self> {
+        // What goes wrong is logged, and does not stop the stream.
+        let _ = run(model, arena, ring, &mut Embedded::new(windows));
+        let read = model.frontend().channels;
+        if read != channels {
+            defmt::error!(
+                "the model reads {=usize} channels, the sensor gives {=usize}: no stream",
+                read,
+                channels
+            );
+            return None;
+        }
+        Self::new(model, arena, ring).ok()
     }
 
     /// Gives the detector memory to learn in, see [`Detector::learning_in`].

@@ -7,8 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use picovae::cost::{CORES, LayerCost};
 use picovae::emit::Blob;
-use picovae::graph::Vae;
-use picovae::graph::{BandScale, Spectrum, Taper};
+use picovae::graph::{BandScale, Frontend, Spectrum, Taper, Vae};
 use picovae::needs::needs;
 use picovae::quantize::QuantizeOptions;
 use picovae::simulate::real_score;
@@ -364,9 +363,10 @@ fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
         remove_mean: description.frontend.remove_mean,
         decimate: model.sections().decimation.map_or(1, |decimation| decimation.factor.into()),
         average: model.sections().decimation.map_or(1, |decimation| {
-            // The anti-alias filter has so many taps.
-            let low_pass = u32::from(decimation.factor) * 24 + 1 == u32::from(decimation.taps);
-            if low_pass { 1 } else { decimation.taps.into() }
+            let taps = usize::from(decimation.taps);
+            // One step of the anti-alias filter is as long as its taps.
+            let low_pass = taps == Frontend::window_for(1, decimation.factor.into(), 1);
+            if low_pass { 1 } else { taps }
         }),
         spectrum: model.sections().spectrum.as_ref().map(SpectrumReport::of_wire),
         input_lsb: model.lsb_bits().iter().map(|bits| f32::from_bits(*bits)).collect(),

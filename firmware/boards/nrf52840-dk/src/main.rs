@@ -18,9 +18,7 @@ use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::zerocopy_channel::{Channel, Sender};
 use embassy_time::{Delay, Duration, Ticker};
 use panic_probe as _;
-use picovae_app::{
-    Alarm, Batch, Counters, Embedded, Units, Watch, Watchdog, open, run, sample, score,
-};
+use picovae_app::{Alarm, Batch, Counters, Units, Watch, Watchdog, open, sample, score};
 use picovae_core::Arena;
 use picovae_sensors::lis3dh::{self, Lis3dh};
 use picovae_sensors::supervise::{Policy, Supervised};
@@ -85,13 +83,8 @@ async fn main(_spawner: Spawner) {
     let board = embassy_nrf::init(Default::default());
     let Ok(model) = open(model::blob()) else { return };
     let (arena, ring) = (ARENA.take().bytes(), RING.take());
-    // What goes wrong is logged, and does not stop the stream.
-    let _ = run(&model, arena, ring, &mut Embedded::new(&model::WINDOWS.0));
-    if model.frontend().channels != AXES {
-        defmt::error!("the accelerometer has three axes, the model other channels: no stream");
-        return;
-    }
-    let Ok(mut watch) = Watch::new(&model, arena, ring) else { return };
+    let windows = &model::WINDOWS.0;
+    let Some(mut watch) = Watch::begin(&model, arena, ring, windows, AXES) else { return };
 
     // LED1 is lit by a low level.
     let mut alarm = Alarm::active_low(Output::new(board.P0_13, Level::High, OutputDrive::Standard));

@@ -1,4 +1,4 @@
-//! The picovae app on Raspberry Pi Pico: an accelerometer in, alarms on its LED and over RTT.
+//! The picovae app on Raspberry Pi Pico and Pico 2: an accelerometer in, alarms on its LED and over RTT.
 //!
 //! At the start it scores the windows embedded in the image, if there are any: the hash it logs is the one
 //! that `picovae simulate` prints for them. Then two tasks run: one samples in an interrupt, the other judges in
@@ -18,9 +18,7 @@ use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::zerocopy_channel::{Channel, Sender};
 use embassy_time::{Delay, Duration, Ticker};
 use panic_probe as _;
-use picovae_app::{
-    Alarm, Batch, Counters, Embedded, Units, Watch, Watchdog, open, run, sample, score,
-};
+use picovae_app::{Alarm, Batch, Counters, Units, Watch, Watchdog, open, sample, score};
 use picovae_core::Arena;
 use picovae_sensors::lis3dh::{self, Lis3dh};
 use picovae_sensors::supervise::{Policy, Supervised};
@@ -85,13 +83,8 @@ async fn main(_spawner: Spawner) {
     let board = embassy_rp::init(Default::default());
     let Ok(model) = open(model::blob()) else { return };
     let (arena, ring) = (ARENA.take().bytes(), RING.take());
-    // What goes wrong is logged, and does not stop the stream.
-    let _ = run(&model, arena, ring, &mut Embedded::new(&model::WINDOWS.0));
-    if model.frontend().channels != AXES {
-        defmt::error!("the accelerometer has three axes, the model other channels: no stream");
-        return;
-    }
-    let Ok(mut watch) = Watch::new(&model, arena, ring) else { return };
+    let windows = &model::WINDOWS.0;
+    let Some(mut watch) = Watch::begin(&model, arena, ring, windows, AXES) else { return };
 
     let mut alarm = Alarm::active_high(Output::new(board.PIN_25, Level::Low));
     let mut config = i2c::Config::default();

@@ -152,9 +152,9 @@ fn toycar_search() -> Result<Dataset> {
     let quantize = format!("quantize {{float}} --calibrate {clips} --target cortex-m4 -o {{blob}}");
     let before = [train, search].iter().map(|line| words(line)).collect();
     let name = "toycar-search";
-    let like = toycar();
-    let tests = like.tests.into_iter().map(|test| Test { name: name.into(), ..test }).collect();
-    Ok(Dataset { name, before, fit: words(&quantize), tests, ..toycar() })
+    let mut dataset = Dataset { name, before, fit: words(&quantize), ..toycar() };
+    dataset.tests.iter_mut().for_each(|test| test.name = name.into());
+    Ok(dataset)
 }
 
 /// Where a bearing is damaged, and the damage's diameter in mil.
