@@ -7,6 +7,7 @@ use picovae_core::model::wire::sections::{
 use picovae_core::model::wire::{self, HEADER_LEN, Header};
 
 use super::blob::{Blob, BlobError};
+use super::envelope::enclose;
 use super::write::Payload;
 use crate::quantize::{IntHead, IntHeads};
 
@@ -46,16 +47,7 @@ pub fn with_heads(blob: &Blob, heads: &IntHeads) -> Result<Blob, BlobError> {
     let records: Vec<SectionRecord> = sections.records().collect();
     header.sections = payload.push(bytemuck::cast_slice(&records), 4);
     header.version = wire::VERSION;
-    let payload = payload.bytes();
-    let total = align_up(start + payload.len());
-    let mut longer = vec![0; total];
-    longer[..start].copy_from_slice(&bytes[..start]);
-    longer[start..start + payload.len()].copy_from_slice(payload);
-    header.total_len = total as u32;
-    header.crc32 = 0;
-    longer[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
-    header.crc32 = wire::checksum(&longer);
-    longer[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
+    let longer = enclose(header, model.description(), payload.bytes())?;
     let longer = Blob::from_bytes(&longer, model.name());
     longer.model()?;
     Ok(longer)

@@ -1,6 +1,7 @@
 //! Blobs: writing them, and holding them in memory as the device would.
 
 mod blob;
+mod envelope;
 mod heads;
 pub mod pack;
 mod repack;

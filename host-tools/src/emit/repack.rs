@@ -9,6 +9,7 @@ use picovae_core::model::wire::{
 use picovae_core::model::{Matrix, Model, ModelError, Operator};
 
 use super::blob::{Blob, BlobError};
+use super::envelope::enclose;
 use super::pack::{Rows, for_target, four_bit, pack_layer};
 use super::write::Payload;
 
@@ -43,11 +44,12 @@ pub fn repack(blob: &Blob, target: &str) -> Result<Blob, BlobError> {
     }
     // The core plans the arena: write, ask, write again.
     description.arena_len = 0;
-    let draft = assemble(header, &description, payload.bytes())?;
+    let name = description.name;
+    let draft = Blob::from_bytes(&enclose(header, &description, payload.bytes())?, name);
     if let Err(ModelError::ArenaLength { needed, .. }) = Model::parse(draft.bytes()) {
         description.arena_len = needed;
     }
-    let packed = assemble(header, &description, payload.bytes())?;
+    let packed = Blob::from_bytes(&enclose(header, &description, payload.bytes())?, name);
     packed.model()?;
     Ok(packed)
 }
@@ -251,29 +253,6 @@ fn each_offset<'a>(
         all.extend([&mut s.weights, &mut s.bias, &mut s.names.offset]);
     }
     all
-}
-
-/// Header, description and payload as one blob.
-fn assemble(
-    mut header: Header,
-    description: &Description<'_>,
-    payload: &[u8],
-) -> Result<Blob, BlobError> {
-    let serialized = postcard::to_allocvec(description).map_err(|error| BlobError::Serialize {
-        name: description.name.into(),
-        reason: error.to_string(),
-    })?;
-    let start = align_up(HEADER_LEN + serialized.len());
-    let mut bytes = vec![0; align_up(start + payload.len())];
-    bytes[HEADER_LEN..HEADER_LEN + serialized.len()].copy_from_slice(&serialized);
-    bytes[start..start + payload.len()].copy_from_slice(payload);
-    header.total_len = bytes.len() as u32;
-    header.description_len = serialized.len() as u32;
-    header.crc32 = 0;
-    bytes[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
-    header.crc32 = wire::checksum(&bytes);
-    bytes[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
-    Ok(Blob::from_bytes(&bytes, description.name))
 }
 
 #[cfg(test)]

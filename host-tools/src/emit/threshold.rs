@@ -2,9 +2,10 @@
 
 use picovae_core::arena::align_up;
 use picovae_core::model::wire::sections::{SectionRecord, Sections};
-use picovae_core::model::wire::{self, Description, HEADER_LEN, Header};
+use picovae_core::model::wire::{Description, HEADER_LEN, Header};
 
 use super::blob::{Blob, BlobError};
+use super::envelope::enclose;
 use super::write::{Calibrated, Payload};
 
 /// The blob with this threshold and this summary of normal scores, read back with the core. An alarm's end
@@ -34,23 +35,7 @@ pub fn with_threshold(blob: &Blob, calibrated: Calibrated) -> Result<Blob, BlobE
         calibration: calibrated.summary,
         ..before.clone()
     };
-    let unserializable = |error: postcard::Error| BlobError::Serialize {
-        name: model.name().into(),
-        reason: error.to_string(),
-    };
-    let serialized = postcard::to_allocvec(&description).map_err(unserializable)?;
-    let payload = payload.bytes();
-    let start = align_up(HEADER_LEN + serialized.len());
-    let total = align_up(start + payload.len());
-    let mut changed = vec![0; total];
-    changed[HEADER_LEN..HEADER_LEN + serialized.len()].copy_from_slice(&serialized);
-    changed[start..start + payload.len()].copy_from_slice(payload);
-    header.description_len = serialized.len() as u32;
-    header.total_len = total as u32;
-    header.crc32 = 0;
-    changed[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
-    header.crc32 = wire::checksum(&changed);
-    changed[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
+    let changed = enclose(header, &description, payload.bytes())?;
     let changed = Blob::from_bytes(&changed, model.name());
     changed.model()?;
     Ok(changed)

@@ -1,14 +1,13 @@
 //! Integers to bytes: packs, writes, and reads back with the core.
 
-use picovae_core::arena::{ALIGNMENT, align_up};
+use picovae_core::arena::ALIGNMENT;
 use picovae_core::model::packing::has_numbers_apart;
 use picovae_core::model::wire::sections::SectionRecord;
-use picovae_core::model::wire::{
-    self, Description, HEADER_LEN, Header, LayerRecord, Span, op, packing,
-};
+use picovae_core::model::wire::{self, Description, Header, LayerRecord, Span, op, packing};
 use picovae_core::{Model, ModelError};
 
 use super::blob::{Blob, BlobError};
+use super::envelope::enclose;
 use super::pack::{Rows, for_target, four_bit, pack_layer};
 use super::sections::{is_version_1, sections};
 use crate::graph::{Geometry, ScoreKind, Shape};
@@ -276,29 +275,17 @@ fn bytes(
         calibration: calibrated.summary,
         arena_len,
     };
-    let unserializable = |error: postcard::Error| BlobError::Serialize {
-        name: model.name.clone(),
-        reason: error.to_string(),
-    };
-    let serialized = postcard::to_allocvec(&description).map_err(unserializable)?;
     let version = if is_version_1(model.score, &sections) { 1 } else { wire::VERSION };
-    let start = align_up(HEADER_LEN + serialized.len());
-    let total = align_up(start + payload.0.len());
-    let mut blob = vec![0; total];
-    blob[HEADER_LEN..HEADER_LEN + serialized.len()].copy_from_slice(&serialized);
-    blob[start..start + payload.0.len()].copy_from_slice(&payload.0);
-    let mut header = Header {
+    // Lengths and checksum follow.
+    let header = Header {
         magic: wire::MAGIC,
         version,
         reserved: 0,
-        total_len: total as u32,
+        total_len: 0,
         crc32: 0,
-        description_len: serialized.len() as u32,
+        description_len: 0,
         sections: section_span,
         padding: [0; 4],
     };
-    blob[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
-    header.crc32 = wire::checksum(&blob);
-    blob[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
-    Ok(blob)
+    enclose(header, &description, &payload.0)
 }
