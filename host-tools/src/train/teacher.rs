@@ -74,6 +74,8 @@ pub(super) struct Lessons<'t> {
     config: TeacherConfig,
     /// Its posterior of every window, where it is asked for.
     posterior: Option<(Array2<f32>, Option<Array2<f32>>)>,
+    /// Values in a row of an image and at each of its places; one place for a signal.
+    image: (usize, usize),
     rng: ChaCha8Rng,
 }
 
@@ -114,8 +116,13 @@ impl<'t> Lessons<'t> {
             });
             (mu, logvar)
         });
+        let shape = [student, teacher].into_iter().find_map(|vae| {
+            let shape = vae.encoder.first()?.op.geometry()?.input;
+            (shape.width > 1).then_some((shape.width * shape.channels, shape.channels))
+        });
+        let image = shape.unwrap_or((1, 1));
         let rng = stream(seed, Stream::Teacher);
-        Ok(Self { teacher, config, posterior, rng })
+        Ok(Self { teacher, config, posterior, image, rng })
     }
 
     /// Adds the teacher's part to a batch of the windows `indices`; `left` is the share of the
@@ -176,15 +183,19 @@ impl<'t> Lessons<'t> {
         y
     }
 
-    /// The beginning of one window and the end of another.
+    /// The beginning of one window and the end of another; of images, the left and the right as often.
     fn splice(&mut self, windows: &Array2<f32>, count: usize) -> Array2<f32> {
         let (rows, len) = windows.dim();
+        let (width, channels) = self.image;
         let mut spliced = Array2::zeros((count, len));
         for mut row in spliced.rows_mut() {
             let (a, b) = (self.rng.random_range(0..rows), self.rng.random_range(0..rows));
-            let cut = self.rng.random_range(len / 4..=len - len / 4);
+            let across = width > channels && self.rng.random();
+            let length = if across { width / channels } else { len };
+            let cut = self.rng.random_range(length / 4..=length - length / 4);
             for (at, x) in row.iter_mut().enumerate() {
-                *x = windows[[if at < cut { a } else { b }, at]];
+                let at_cut = if across { at % width / channels } else { at };
+                *x = windows[[if at_cut < cut { a } else { b }, at]];
             }
         }
         spliced

@@ -24,6 +24,15 @@ pub(crate) struct StepLoss {
     pub(crate) distillation: f64,
 }
 
+impl StepLoss {
+    /// Adds another part of the batch's.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.nll += other.nll;
+        self.kl += other.kl;
+        self.distillation += other.distillation;
+    }
+}
+
 /// What a teacher says of a batch: its posterior, which the student's is pulled to.
 /// Its reconstruction is mixed into the batch's target.
 #[derive(Debug, Clone)]

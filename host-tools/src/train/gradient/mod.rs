@@ -14,7 +14,7 @@ pub(crate) use operators::OpGradient;
 
 use ndarray::{Array2, ArrayView2, s};
 
-use crate::graph::{Layer, Vae, sample};
+use crate::graph::{Layer, Likelihood, Vae, sample};
 use crate::quantize::{Mirror, MirrorOutput};
 use operators::Saved;
 
@@ -80,10 +80,10 @@ pub(crate) struct Float;
 impl Arithmetic for Float {
     fn run(&self, _: usize, layer: &Layer, x: ArrayView2<'_, f32>) -> (Array2<f32>, Step) {
         let (linear, saved) = operators::forward(&layer.op, x);
-        let y = match layer.activation.is_identity() {
-            true => linear.clone(),
-            false => linear.mapv(|x| layer.activation.apply(x)),
-        };
+        let mut y = linear.as_standard_layout().into_owned();
+        if let Some(values) = y.as_slice_mut() {
+            activation::apply(layer.activation, values);
+        }
         (y, Step { saved, linear, passes: None })
     }
 }
@@ -145,9 +145,22 @@ pub(crate) fn gradients(
     let rows = batch.input.nrows();
     let shard_rows = rows.div_ceil(shards.clamp(1, rows.max(1))).max(1);
     let starts: Vec<usize> = (0..rows).step_by(shard_rows).collect();
+    let part_rows = part_rows(vae, config, shard_rows);
     let run = |start: usize| {
-        let part = batch.rows(start..(start + shard_rows).min(rows));
-        Pass::new(vae, &part, rows, config, arithmetic).backward()
+        let end = (start + shard_rows).min(rows);
+        let mut total: Option<(Gradients, StepLoss)> = None;
+        for at in (start..end).step_by(part_rows) {
+            let part = batch.rows(at..(at + part_rows).min(end));
+            let (gradients, loss) = Pass::new(vae, &part, rows, config, arithmetic).backward();
+            match &mut total {
+                Some((sum, sum_loss)) => {
+                    sum.add(&gradients);
+                    sum_loss.add(&loss);
+                }
+                None => total = Some((gradients, loss)),
+            }
+        }
+        total.unwrap_or_default()
     };
     let results: Vec<(Gradients, StepLoss)> = match starts[..] {
         [] => Vec::new(),
@@ -170,12 +183,23 @@ pub(crate) fn gradients(
     };
     for (gradients, part) in results {
         sum.add(&gradients);
-        loss.nll += part.nll;
-        loss.kl += part.kl;
-        loss.distillation += part.distillation;
+        loss.add(&part);
     }
     (sum, loss)
 }
+
+/// Rows a shard takes at once. The windows that convolutions multiply are many times their
+/// input: of few rows at a time, they stay in the cache. An optimal deviation is that of all
+/// rows of the shard, and matrices without windows are best multiplied at once.
+fn part_rows(vae: &Vae, config: LossConfig, shard_rows: usize) -> usize {
+    let windowed = vae.layers().any(|layer| layer.op.geometry().is_some());
+    let optimal = !matches!(vae.likelihood, Likelihood::Bernoulli)
+        && matches!(config.sigma, crate::train::Sigma::Optimal);
+    if windowed && !optimal { WINDOWED_ROWS.min(shard_rows) } else { shard_rows }
+}
+
+/// Measured on digits: 4 to 16 rows are alike, 64 take a quarter longer.
+const WINDOWED_ROWS: usize = 8;
 
 impl Batch {
     /// Some of its windows.
@@ -289,9 +313,13 @@ fn back(
 ) -> Array2<f32> {
     for (index, (layer, step)) in layers.iter().zip(steps).enumerate().rev() {
         if !layer.activation.is_identity() {
-            ndarray::Zip::from(&mut dy).and(&step.linear).for_each(|dy, x| {
-                *dy *= activation::derivative(layer.activation, *x);
-            });
+            if !dy.is_standard_layout() {
+                dy = dy.as_standard_layout().into_owned();
+            }
+            let linear = step.linear.as_standard_layout();
+            if let (Some(dy), Some(linear)) = (dy.as_slice_mut(), linear.as_slice()) {
+                activation::multiply_derivative(layer.activation, linear, dy);
+            }
         }
         if let Some(passes) = &step.passes {
             dy *= passes;

@@ -3,7 +3,7 @@
 //! With `y = op(x)` and a loss L, [`Saved::backward`] turns `dL/dy` into `dL/dx`,
 //! `dL/dweight` and `dL/dbias`; weights are in the graph's order of storage.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2};
 
 use crate::graph::{Geometry, Op, Places};
 
@@ -70,9 +70,10 @@ impl Saved {
                 let places = Places::reading(geometry);
                 (gather(&places, geometry, geometry.input.channels, x), Some(places))
             }
-            Op::TransposedConvolution { geometry, .. } => {
-                (places_of(x, geometry.input.channels), Some(Places::writing(geometry)))
-            }
+            Op::TransposedConvolution { geometry, .. } => (
+                places_of(&x, geometry.input.channels).into_owned(),
+                Some(Places::writing(geometry)),
+            ),
             Op::DepthwiseConvolution { .. } | Op::MaxPool(_) | Op::AveragePool(_) => {
                 (x.as_standard_layout().into_owned(), op.geometry().map(Places::reading))
             }
@@ -112,7 +113,7 @@ impl Saved {
             }
             (Op::Convolution { weight, geometry, .. }, Some(places)) => {
                 let outputs = geometry.output.channels;
-                let dy = places_of(dy, outputs);
+                let dy = places_of(&dy, outputs);
                 let gradient = OpGradient {
                     weight: values(dy.t().dot(&self.factor)),
                     bias: dy.sum_axis(Axis(0)).to_vec(),
@@ -135,7 +136,7 @@ impl Saved {
                 let taps = geometry.taps();
                 let windows = gather(places, geometry, outputs, dy);
                 let dw = windows.t().dot(&self.factor);
-                let bias = places_of(dy, outputs).sum_axis(Axis(0)).to_vec();
+                let bias = places_of(&dy, outputs).sum_axis(Axis(0)).to_vec();
                 let weight_gradient = from_by_tap(dw, outputs, taps, inputs);
                 let by_tap = by_tap(weight.as_slice(), outputs, taps, inputs);
                 let dx = batch(windows.dot(&by_tap), self.rows);
@@ -289,11 +290,14 @@ fn scatter(
 }
 
 /// `[sample][place * channels]` as `[sample and place][channels]`.
-fn places_of(x: ArrayView2<'_, f32>, channels: usize) -> Array2<f32> {
-    let values: Vec<f32> = x.iter().copied().collect();
-    let places = values.len().checked_div(channels).unwrap_or(0);
-    Array2::from_shape_vec((places, channels), values)
-        .unwrap_or_else(|_| unreachable!("a sample is whole places"))
+fn places_of<'x>(x: &'x ArrayView2<'_, f32>, channels: usize) -> CowArray<'x, f32, Ix2> {
+    let places = x.len().checked_div(channels).unwrap_or(0);
+    match x.as_slice() {
+        Some(values) => ArrayView2::from_shape((places, channels), values).map(CowArray::from),
+        None => Array2::from_shape_vec((places, channels), x.iter().copied().collect())
+            .map(CowArray::from),
+    }
+    .unwrap_or_else(|_| unreachable!("a sample is whole places"))
 }
 
 /// `[sample and place][channels]` as `[sample][...]`.

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::chains::{Chain, Chains};
 use super::digits::Set;
 use crate::cli::Cli;
+use crate::shell;
 
 /// Stages of one seed.
 #[derive(Debug)]
@@ -116,10 +117,12 @@ impl<'c> Stages<'c> {
     fn kept(&self, command: &str, file: &str) -> Result<String> {
         let out = self.folder.join(file);
         let note = self.folder.join(format!("{file}.command"));
+        // As seen from the repository, so that what was trained may move with it.
+        let spelt = command.replace(&format!("{}/", shell::root().display()), "");
         let words: Vec<&str> = command.split(' ').collect();
         let written = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
         let newest_input = words.iter().filter_map(|word| written(Path::new(word))).max();
-        let fresh = std::fs::read_to_string(&note).is_ok_and(|kept| kept == command)
+        let fresh = std::fs::read_to_string(&note).is_ok_and(|kept| kept == spelt)
             && written(&out).is_some_and(|own| newest_input.is_none_or(|input| own >= input));
         if !fresh {
             eprintln!("seed {}: {command}", self.seed);
@@ -127,8 +130,7 @@ impl<'c> Stages<'c> {
             let part_text = part.display().to_string();
             self.cli.run(words.into_iter().chain(["-o", &part_text]))?;
             std::fs::rename(&part, &out).with_context(|| format!("writing {}", out.display()))?;
-            std::fs::write(&note, command)
-                .with_context(|| format!("writing {}", note.display()))?;
+            std::fs::write(&note, &spelt).with_context(|| format!("writing {}", note.display()))?;
         }
         Ok(out.display().to_string())
     }
