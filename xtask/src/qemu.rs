@@ -52,7 +52,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// # Errors
 /// Names the machine and shows the image's last words if it did not exit with 0.
 pub fn run(elf: &Path, machine: &str, windows: &Path) -> Result<Run> {
-    parse(&launch(elf, machine, windows, &[], None)?).with_context(|| machine.to_string())
+    parse(&launch(elf, machine, windows, &[], &[])?).with_context(|| machine.to_string())
 }
 
 /// A change of state that an image logged.
@@ -87,8 +87,38 @@ pub struct Stream {
 /// As [`run`].
 pub fn stream(elf: &Path, machine: &str, frames: &Path, lessons: &[&str]) -> Result<Stream> {
     let words = [&["stream"], lessons].concat();
-    let lines = launch(elf, machine, frames, &words, None)?;
+    let lines = launch(elf, machine, frames, &words, &[])?;
     parse_stream(&lines).with_context(|| machine.to_string())
+}
+
+/// What the app counted of a live stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Frames taken from the sensor.
+    pub frames: u64,
+    /// Times that the sensor overwrote samples before they were taken.
+    pub overruns: u64,
+    /// Faults of sensor and bus.
+    pub faults: u64,
+    /// Times that no batch was free: scoring missed its deadline.
+    pub late: u64,
+    /// Longest time that judging a frame took, microseconds of the emulated time.
+    pub longest_us: u64,
+}
+
+/// Nanoseconds of emulated time an instruction: 62.5 million a second, of a clock of 64 MHz.
+const SHIFT: &str = "shift=4,align=off,sleep=off";
+
+/// Runs `elf` over a file of frames that comes at a rate, as of a sensor with a FIFO; an instruction
+/// takes a cycle of (a little less than) 64 MHz.
+///
+/// # Errors
+/// As [`run`].
+pub fn live(elf: &Path, machine: &str, frames: &Path, rate_hz: u64) -> Result<(Stream, Counts)> {
+    let rate = rate_hz.to_string();
+    let lines = launch(elf, machine, frames, &["app", &rate], &["-icount", SHIFT])?;
+    let counts = parse_counts(&lines).with_context(|| machine.to_string())?;
+    Ok((parse_stream(&lines).with_context(|| machine.to_string())?, counts))
 }
 
 /// Runs `elf` over a file of frames with the instruction counter `plugin`, QEMU's argument for it.
@@ -96,18 +126,18 @@ pub fn stream(elf: &Path, machine: &str, frames: &Path, lessons: &[&str]) -> Res
 /// # Errors
 /// As [`run`].
 pub fn count(elf: &Path, machine: &str, frames: &Path, plugin: &str) -> Result<u64> {
-    let lines = launch(elf, machine, frames, &["count"], Some(plugin))?;
+    let lines = launch(elf, machine, frames, &["count"], &["-plugin", plugin])?;
     let stack = lines.iter().find_map(|line| value(line, "stack_bytes"));
     Ok(stack.context("the image did not print its stack")?.parse()?)
 }
 
-/// Runs an image over a file, the further `words` behind its name; gives what it logged.
+/// Runs an image over a file, the further `words` behind its name, with QEMU's `options`; gives what it logged.
 fn launch(
     elf: &Path,
     machine: &str,
     windows: &Path,
     words: &[&str],
-    plugin: Option<&str>,
+    options: &[&str],
 ) -> Result<Vec<String>> {
     // The semihosting command line is split at blanks and QEMU's option at
     // commas, so the guest gets a bare file name and finds it in its folder.
@@ -118,11 +148,9 @@ fn launch(
     }
     let words: String = words.iter().map(|word| format!(",arg={word}")).collect();
     let mut command = Command::new("qemu-system-arm");
-    if let Some(plugin) = plugin {
-        command.args(["-plugin", plugin]);
-    }
     let mut child = command
         .current_dir(folder)
+        .args(options)
         .args(["-M", machine, "-display", "none", "-monitor", "none", "-serial", "null"])
         .arg("-semihosting-config")
         .arg(format!("enable=on,target=native,arg=picovae,arg={name}{words}"))
@@ -243,6 +271,22 @@ fn parse_stream(lines: &[String]) -> Result<Stream> {
     Ok(Stream { hash, windows, events })
 }
 
+fn parse_counts(lines: &[String]) -> Result<Counts> {
+    // The last line of them: there may be one every so many windows.
+    let line = lines.iter().rev().find(|line| value(line, "longest_us").is_some());
+    let line = line.context("the image did not print its counts")?;
+    let field = |key| -> Result<u64> {
+        Ok(value(line, key).with_context(|| format!("no {key} in: {line}"))?.parse()?)
+    };
+    Ok(Counts {
+        frames: field("frames")?,
+        overruns: field("overruns")?,
+        faults: field("faults")?,
+        late: field("late")?,
+        longest_us: field("longest_us")?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,6 +308,18 @@ mod tests {
             resembles: "a coin".into(),
         };
         assert_eq!(stream.events, [event]);
+    }
+
+    #[test]
+    fn the_last_counts_are_read() {
+        let lines = [
+            "frames=10 overruns=0 faults=0 late=0 judged=1 alarmed=0 longest_us=7",
+            "frames=20 overruns=1 faults=2 late=3 judged=2 alarmed=0 longest_us=9",
+            "stream_hash=ffff stream_windows=2 stream_alarms=0",
+        ];
+        let counts = Counts { frames: 20, overruns: 1, faults: 2, late: 3, longest_us: 9 };
+        assert_eq!(parse_counts(&lines.map(String::from)).expect("counts"), counts);
+        assert!(parse_counts(&["frames=1".into()]).is_err());
     }
 
     #[test]

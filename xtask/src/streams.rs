@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::cli::Cli;
 use crate::firmware::Image;
-use crate::qemu::{self, Event, Stream};
+use crate::qemu::{self, Counts, Event, Stream};
 use crate::shell;
 
 /// What the device learns at the start, in windows: first its normalization, then its threshold.
@@ -77,6 +77,30 @@ pub fn host(
     lessons: Lessons,
     cli: &Cli,
 ) -> Result<Host> {
+    let rows = rows.map(|rows| ["--rows", rows]);
+    simulate(name, blob, recording, rows.as_ref().map_or(&[], |rows| rows), lessons, cli)
+}
+
+/// Streams a file of `shape`'s frames, f32 in the recording's units, on the host.
+pub fn host_of_samples(
+    name: &str,
+    blob: &Path,
+    samples: &Path,
+    shape: Shape,
+    cli: &Cli,
+) -> Result<Host> {
+    let layout = format!("f32x{}", shape.channels);
+    simulate(name, blob, samples, &["--raw-input", &layout], Lessons::default(), cli)
+}
+
+fn simulate(
+    name: &str,
+    blob: &Path,
+    recording: &Path,
+    options: &[&str],
+    lessons: Lessons,
+    cli: &Cli,
+) -> Result<Host> {
     let folder = shell::scratch("parity")?;
     let (frames, events) =
         (folder.join(format!("{name}.frames")), folder.join(format!("{name}-events.csv")));
@@ -87,9 +111,7 @@ pub fn host(
     arguments.extend(["--events".into(), events.clone()]);
     arguments.extend(["--renormalize".into(), renormalize.into()]);
     arguments.extend(["--recalibrate".into(), recalibrate.into()]);
-    if let Some(rows) = rows {
-        arguments.extend(["--rows".into(), rows.into()]);
-    }
+    arguments.extend(options.iter().map(PathBuf::from));
     let simulated: Simulated = cli.json(arguments)?;
     let text = std::fs::read_to_string(&events)?;
     let stream = Stream {
@@ -133,10 +155,32 @@ impl Host {
         let lessons = [normalization, threshold].map(|windows| windows.to_string());
         let lessons = lessons.each_ref().map(String::as_str);
         let device = qemu::stream(&image.elf, image.machine, &self.frames, &lessons)?;
-        if device == self.stream {
-            return Ok(true);
+        Ok(self.equals(name, image.machine, &device))
+    }
+
+    /// The stream again, from a sensor at so many frames a second of a core of 64 MHz: whether it was
+    /// the host's (of one that is `too_fast` nobody expects it), and what the app counted.
+    pub fn live(
+        &self,
+        name: &str,
+        image: &Image,
+        rate_hz: u64,
+        too_fast: bool,
+    ) -> Result<(bool, Counts)> {
+        let (device, counts) = qemu::live(&image.elf, image.machine, &self.frames, rate_hz)?;
+        let equal = if too_fast {
+            device == self.stream
+        } else {
+            self.equals(name, image.machine, &device)
+        };
+        Ok((equal, counts))
+    }
+
+    fn equals(&self, name: &str, machine: &str, device: &Stream) -> bool {
+        if *device == self.stream {
+            return true;
         }
-        let (host, machine) = (&self.stream, image.machine);
+        let host = &self.stream;
         eprintln!(
             "{name}: {machine}: {} windows, {} events, hash {}; host: {}, {}, {}",
             device.windows,
@@ -150,7 +194,7 @@ impl Host {
         if let Some((host, device)) = differs {
             eprintln!("  host {host:?}\n  {machine} {device:?}");
         }
-        Ok(false)
+        false
     }
 }
 

@@ -100,7 +100,11 @@ impl Sensor<CHANNELS> for Played {
             if waiting > LEN as u64 {
                 // The FIFO ran over: it is emptied, and its frames are gone.
                 for _ in 0..waiting {
-                    self.take(frames.get_mut(..1).unwrap_or(&mut []))?;
+                    if self.take(frames.get_mut(..1).unwrap_or(&mut []))? == 0 {
+                        // And so is the file.
+                        self.empty = 1;
+                        break;
+                    }
                 }
                 return Err(Fault::Overrun);
             }
