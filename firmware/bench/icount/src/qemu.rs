@@ -29,5 +29,4 @@ unsafe extern "C" {
     pub fn qemu_plugin_tb_vaddr(block: *const c_void) -> u64;
     pub fn qemu_plugin_tb_get_insn(block: *const c_void, index: usize) -> *mut c_void;
     pub fn qemu_plugin_insn_data(instruction: *const c_void) -> *const c_void;
-    pub fn qemu_plugin_insn_size(instruction: *const c_void) -> usize;
 }
