@@ -16,6 +16,8 @@ pub struct Dataset {
     pub before: Vec<Vec<String>>,
     /// The verb that makes `{blob}`, and `{float}` where those before it did not.
     pub fit: Vec<String>,
+    /// The float network that `{float}` was distilled from, where it is another one.
+    pub teacher: Option<String>,
     /// What the baselines are fitted to.
     pub train: Value,
     pub tests: Vec<Test>,
@@ -65,6 +67,7 @@ fn heartbeats() -> Dataset {
         streamed: streamed(&signals, "500..700"),
         states: None,
         before: Vec::new(),
+        teacher: None,
         fit: words(fit),
         train: json!([{ "path": &signals, "labels": &labels, "rows": "0..500" }]),
         tests: vec![Test {
@@ -88,6 +91,7 @@ fn fan() -> Dataset {
         streamed: streamed(&coin, "400..450"),
         states: None,
         before: Vec::new(),
+        teacher: None,
         fit: words(fit),
         train: json!([{ "path": &normal, "rows": "0..400" }]),
         tests: vec![Test {
@@ -118,6 +122,7 @@ fn toycar() -> Dataset {
         streamed: streamed(&data("mlperf_tiny_ad/test_clips.npy"), "0..2"),
         states: None,
         before: Vec::new(),
+        teacher: None,
         fit: words(fit),
         train: json!([{ "path": train }]),
         tests: vec![Test {
@@ -152,7 +157,8 @@ fn toycar_search() -> Result<Dataset> {
     let quantize = format!("quantize {{float}} --calibrate {clips} --target cortex-m4 -o {{blob}}");
     let before = [train, search].iter().map(|line| words(line)).collect();
     let name = "toycar-search";
-    let mut dataset = Dataset { name, before, fit: words(&quantize), ..toycar() };
+    let mut dataset =
+        Dataset { name, before, teacher: Some(large), fit: words(&quantize), ..toycar() };
     dataset.tests.iter_mut().for_each(|test| test.name = name.into());
     Ok(dataset)
 }
@@ -188,6 +194,7 @@ fn bearings() -> Result<Dataset> {
         streamed: streamed(&data("cwru/1797_IR_21_DE12.npy"), "42000..54000"),
         states: Some(States { recordings, rows: "0..40000", test_rows: "42000..60000" }),
         before: Vec::new(),
+        teacher: None,
         fit: step,
         train: json!([{ "path": thinned, "rows": "0..42000" }]),
         tests: tests.into(),

@@ -4,11 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::device::{Streamed, measure};
-use super::{Args, Row, fit, helper};
+use super::{Args, Inspected, Row, false_alarms, fit, helper};
 use crate::cli::Cli;
 use crate::shell;
 use crate::streams::Lessons;
@@ -17,13 +16,9 @@ use crate::streams::Lessons;
 const NORMAL_ROWS: usize = 400;
 /// Frames a window.
 const WINDOW: usize = 16;
-
-/// What is read of `picovae inspect --json`.
-#[derive(Debug, Deserialize)]
-struct Inspected {
-    blob_bytes: u64,
-    instructions: std::collections::BTreeMap<String, Option<u64>>,
-}
+/// False alarms asked for, of a window a second.
+const A_DAY: f64 = 200.0;
+const WINDOWS_A_DAY: f64 = 86_400.0;
 
 /// Seconds by what was and what was said.
 #[derive(Debug, Default)]
@@ -42,6 +37,7 @@ pub fn rows(cli: &Cli, args: &Args) -> Result<Vec<Row>> {
     let files = files()?;
     let window = WINDOW.to_string();
     let rows = format!("0..{NORMAL_ROWS}");
+    let a_day = A_DAY.to_string();
     let arguments =
         ["fit"].into_iter().map(String::from).chain(files.iter().map(|f| f.display().to_string()));
     let settings = [
@@ -59,7 +55,7 @@ pub fn rows(cli: &Cli, args: &Args) -> Result<Vec<Row>> {
         "--votes",
         "3/5",
         "--false-alarms-per-day",
-        "200",
+        &a_day,
         "-o",
         &blob,
         "--float",
@@ -69,8 +65,10 @@ pub fn rows(cli: &Cli, args: &Args) -> Result<Vec<Row>> {
     let inspected: Inspected = cli.json(["inspect", &blob])?;
     let mut counts = Counts::default();
     let mut scored = Vec::new();
+    let (mut windows, mut raised) = (0, 0);
     for file in &files {
-        let scores = folder.join("skab_scores.csv").display().to_string();
+        let file_of = |what| folder.join(format!("skab_{what}.csv")).display().to_string();
+        let (scores, events) = (file_of("scores"), file_of("events"));
         let renormalize = (NORMAL_ROWS * 3 / 4).to_string();
         let recalibrate = NORMAL_ROWS.to_string();
         let path = file.display().to_string();
@@ -84,8 +82,13 @@ pub fn rows(cli: &Cli, args: &Args) -> Result<Vec<Row>> {
             &recalibrate,
             "--scores",
             &scores,
+            "--events",
+            &events,
         ])?;
         let labels = labels(file)?;
+        let quiet = NORMAL_ROWS..labels.iter().position(|label| *label).unwrap_or(labels.len());
+        windows += quiet.len() as u64;
+        raised += raised_in(&std::fs::read_to_string(&events)?, quiet)?;
         count(&std::fs::read_to_string(&scores)?, &labels, &mut counts, &mut scored)?;
     }
     let (hits, missed, loud, quiet) =
@@ -110,7 +113,8 @@ pub fn rows(cli: &Cli, args: &Args) -> Result<Vec<Row>> {
         };
         measure(&mut row, "skab", &blob, &stream, cli)?;
     }
-    let mut rows = vec![row];
+    let asked = A_DAY / WINDOWS_A_DAY;
+    let mut rows = vec![row, false_alarms::row("skab", asked, windows, raised)];
     if !args.no_baselines {
         let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         let task = json!({ "model": float, "files": files, "normal_rows": NORMAL_ROWS });
@@ -131,6 +135,32 @@ fn files() -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Alarms raised by windows that end in these rows: those behind what was learnt from and before the first anomaly,
+/// as what comes after one is no held-back normal operation of the machine: it has yet to recover.
+fn raised_in(events: &str, rows: std::ops::Range<usize>) -> Result<u64> {
+    let mut lines = events.lines();
+    let at = columns(lines.next().unwrap_or_default(), ["start_frame", "event"])?;
+    let mut raised = 0;
+    for line in lines {
+        let cells: Vec<&str> = line.split(',').collect();
+        let [start, event] = at.map(|at| cells.get(at).copied().unwrap_or_default());
+        let end = start.parse::<usize>()? + WINDOW - 1;
+        raised += u64::from(event == "raised" && rows.contains(&end));
+    }
+    Ok(raised)
+}
+
+/// Where these columns are.
+fn columns<const N: usize>(header: &str, names: [&str; N]) -> Result<[usize; N]> {
+    let known: Vec<&str> = header.split(',').collect();
+    let mut found = [0; N];
+    for (found, name) in found.iter_mut().zip(names) {
+        let at = known.iter().position(|known| *known == name);
+        *found = at.with_context(|| format!("no column {name}"))?;
+    }
+    Ok(found)
+}
+
 /// The column `anomaly`.
 fn labels(file: &Path) -> Result<Vec<bool>> {
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
@@ -149,11 +179,8 @@ fn count(
     scored: &mut Vec<(f64, bool)>,
 ) -> Result<()> {
     let mut lines = scores.lines();
-    let header: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
-    let column = |name: &str| {
-        header.iter().position(|known| *known == name).with_context(|| format!("no column {name}"))
-    };
-    let (start, score, state) = (column("start_frame")?, column("score")?, column("state")?);
+    let header = lines.next().unwrap_or_default();
+    let [start, score, state] = columns(header, ["start_frame", "score", "state"])?;
     for line in lines {
         let cells: Vec<&str> = line.split(',').collect();
         let end = cells[start].parse::<usize>()? + WINDOW - 1;
@@ -184,4 +211,17 @@ fn area(scored: &mut [(f64, bool)]) -> Option<f64> {
         }
     }
     (anomalies * normal > 0).then(|| below as f64 / (anomalies * normal) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarms_before_the_first_anomaly_are_counted() {
+        let events = "recording,clip,window,start_frame,event,score\n\
+            a,0,380,380,raised,1\na,0,390,390,raised,1\na,0,391,391,cleared,1\na,0,490,490,raised,1\n";
+        assert_eq!(raised_in(events, 400..500).unwrap(), 1);
+        assert!(raised_in("recording,event\n", 400..500).is_err());
+    }
 }

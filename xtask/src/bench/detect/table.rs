@@ -1,6 +1,7 @@
 //! The report as Markdown: the tables of docs/benchmarks.md.
 
 use super::Row;
+use super::false_alarms::{Verdict, verdict};
 
 /// All tables that have rows.
 pub fn of(rows: &[Row]) -> String {
@@ -20,8 +21,18 @@ fn figure(value: Option<f64>) -> String {
     value.map_or("–".to_string(), |value| format!("{value:.4}"))
 }
 
+/// With a comma before every three digits.
 fn count(value: Option<u64>) -> String {
-    value.map_or("–".to_string(), |value| value.to_string())
+    let Some(value) = value else { return "–".into() };
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// A table with this head; nothing without lines.
@@ -83,15 +94,31 @@ fn device_path(rows: &[&Row]) -> String {
 
 fn false_alarms(rows: &[&Row]) -> String {
     let line = |row: &&Row| {
+        let interval = row.ratio_interval;
         vec![
             row.dataset.clone(),
             row.asked.map_or("–".into(), |asked| format!("1 in {:.0}", 1.0 / asked)),
             row.expected_alarms.map_or("–".into(), |alarms| format!("{alarms:.1}")),
             count(row.false_alarms),
-            row.ratio.map_or("too few to tell".into(), |ratio| format!("{ratio:.2}")),
+            row.ratio.map_or("–".into(), |ratio| format!("{ratio:.2}")),
+            interval.map_or("–".into(), |[low, high]| format!("{low:.2} to {high:.2}")),
+            match verdict(row) {
+                Some(Verdict::Kept) => "yes",
+                Some(Verdict::Missed) => "NO",
+                Some(Verdict::Untold) | None => "too few to tell",
+            }
+            .into(),
         ]
     };
-    let head = ["dataset", "asked a window", "alarms expected", "alarms", "ratio"];
+    let head = [
+        "dataset",
+        "asked a window",
+        "alarms expected",
+        "alarms",
+        "ratio",
+        "90 % interval",
+        "within a factor of 3",
+    ];
     table(&head, rows.iter().map(line).collect())
 }
 
@@ -117,6 +144,7 @@ mod tests {
         let text = of(&rows);
         let tables: Vec<&str> = text.split("\n\n").collect();
         assert_eq!(tables.len(), 4, "{text}");
+        assert_eq!([7, 1_234, 13_232_000].map(|n| count(Some(n))), ["7", "1,234", "13,232,000"]);
         assert!(tables[0].contains("| a |") && tables[1].contains("| a | equal |"));
         assert!(tables[2].contains("| b | 1 in 100 |") && tables[3].contains("| c |"));
     }
