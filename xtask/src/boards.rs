@@ -1,4 +1,4 @@
-//! `cargo xtask build-boards`: every board crate links.
+//! `cargo xtask build-boards`: every board crate links, and UF2 files hold all of an image.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{setup, shell};
+use crate::cli::Cli;
+use crate::{image_check, setup, shell, uf2};
 
 /// The board crates: each a workspace of its own.
 pub fn folders() -> Result<Vec<PathBuf>> {
@@ -35,10 +36,17 @@ pub fn cargo<'a>(folder: &Path, arguments: impl IntoIterator<Item = &'a str>) ->
 /// Builds them one after the other.
 pub fn build() -> Result<()> {
     setup::targets()?;
+    let (cli, blob) = (Cli::build()?, image_check::blob()?);
     for folder in folders()? {
         let start = Instant::now();
-        shell::run(&mut cargo(&folder, ["build", "--quiet", "--release", "--locked"]))?;
-        println!("{} links ({:.0} s)", folder.display(), start.elapsed().as_secs_f64());
+        // Where there is a UF2 file to be made, the host tool builds.
+        let uf2 = uf2::check(&folder, &target_folder(), &blob, &cli)?;
+        if uf2.is_none() {
+            shell::run(&mut cargo(&folder, ["build", "--quiet", "--release", "--locked"]))?;
+        }
+        let whole =
+            uf2.map_or(String::new(), |len| format!(", its UF2 file holds all of it, {len} bytes"));
+        println!("{} links{whole} ({:.0} s)", folder.display(), start.elapsed().as_secs_f64());
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Calls the `picovae` command line, as a user would.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -33,6 +33,17 @@ impl Cli {
     /// Runs a verb; its output goes to standard error.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<()> {
         shell::output(&mut self.command(arguments)).map(|text| eprint!("{text}"))
+    }
+
+    /// As [`run`](Self::run), what cargo builds for it below `target`.
+    pub fn run_in<S: AsRef<OsStr>>(
+        &self,
+        target: &Path,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<()> {
+        let mut command = self.command(arguments);
+        command.env("CARGO_TARGET_DIR", target);
+        shell::output(&mut command).map(|text| eprint!("{text}"))
     }
 
     /// Runs a verb with `--json` and reads what it prints.

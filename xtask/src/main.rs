@@ -10,6 +10,7 @@ mod demo;
 mod elf;
 mod firmware;
 mod image_check;
+mod overrun;
 mod parity;
 mod postgresql;
 mod qemu;
@@ -17,9 +18,11 @@ mod recordings;
 mod setup;
 mod shell;
 mod size;
+mod stream_log;
 mod streams;
 mod test;
 mod tidy;
+mod uf2;
 
 use std::process::ExitCode;
 

@@ -11,7 +11,7 @@ use crate::firmware::{self, Content, Image};
 use crate::qemu::{self, CORES};
 use crate::recordings::{self, Entry, Model};
 use crate::streams::{self, Lessons};
-use crate::{setup, shell};
+use crate::{overrun, setup, shell};
 
 /// Command line of the verb.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -175,7 +175,11 @@ fn run_everywhere(
     Ok(Row { model: model.name.clone(), windows: host.windows, hashes, streams })
 }
 
-/// Rows of the first two recordings as streams: the host's events, and whether every core logged the same.
+/// Frames a second of a stream: what the boards' accelerometer gives, and an emulated M0 keeps up with.
+const RATE_HZ: u64 = 200;
+
+/// Rows of the first two recordings as streams through the app's tasks: the host's events, and whether every core
+/// logged the same, lost nothing, and told what it lost where it was made to.
 fn run_streams(
     model: &Model,
     recordings: &[PathBuf],
@@ -189,8 +193,12 @@ fn run_streams(
         let lessons = if index == 0 { Lessons::FIRST } else { Lessons::default() };
         let host = streams::host(&name, &model.blob, recording, Some(rows), lessons, cli)?;
         events += host.events();
-        for image in images {
-            equal &= host.compare(&name, image)?;
+        for (image, core) in images.iter().zip(&CORES) {
+            equal &= host.compare(&name, image, core, RATE_HZ)?.is_some();
+            if index > 0 {
+                let stream = (model.blob.as_path(), &host);
+                equal &= overrun::check(&name, stream, (image, core), RATE_HZ, cli)?;
+            }
         }
     }
     Ok((events, equal))

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use defmt_decoder::{DecodeError, Table};
 
+use crate::stream_log::{self, Counters, Stream};
+
 /// An emulated core.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Core {
@@ -20,15 +22,30 @@ pub struct Core {
     /// QEMU machines, the preferred one first; a later one is for images too
     /// large for the one before, and executes the same code.
     pub machines: &'static [&'static str],
+    /// An instruction takes 2 to the power of this nanoseconds where time is counted in instructions: what comes
+    /// nearest to the clock of a usual part from below, 16 MHz for an M0 and 64 MHz for all others.
+    pub shift: u32,
+}
+
+impl Core {
+    /// Instructions a second of the emulated time.
+    pub fn clock_hz(&self) -> f64 {
+        1e9 / f64::from(1u32 << self.shift)
+    }
 }
 
 /// Every core, in the report's order.
 pub const CORES: [Core; 5] = [
-    Core { id: "m0", target: "thumbv6m-none-eabi", machines: &["microbit", "mps2-an385"] },
-    Core { id: "m3", target: "thumbv7m-none-eabi", machines: &["mps2-an385"] },
-    Core { id: "m4", target: "thumbv7em-none-eabi", machines: &["mps2-an386"] },
-    Core { id: "m7", target: "thumbv7em-none-eabi", machines: &["mps2-an500"] },
-    Core { id: "m33", target: "thumbv8m.main-none-eabi", machines: &["mps2-an505"] },
+    Core {
+        id: "m0",
+        target: "thumbv6m-none-eabi",
+        machines: &["microbit", "mps2-an385"],
+        shift: 6,
+    },
+    Core { id: "m3", target: "thumbv7m-none-eabi", machines: &["mps2-an385"], shift: 4 },
+    Core { id: "m4", target: "thumbv7em-none-eabi", machines: &["mps2-an386"], shift: 4 },
+    Core { id: "m7", target: "thumbv7em-none-eabi", machines: &["mps2-an500"], shift: 4 },
+    Core { id: "m33", target: "thumbv8m.main-none-eabi", machines: &["mps2-an505"], shift: 4 },
 ];
 
 /// What a run gave.
@@ -55,70 +72,36 @@ pub fn run(elf: &Path, machine: &str, windows: &Path) -> Result<Run> {
     parse(&launch(elf, machine, windows, &[], &[])?).with_context(|| machine.to_string())
 }
 
-/// A change of state that an image logged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// The event's stable name.
-    pub name: String,
-    /// Windows judged before.
-    pub window: u64,
-    /// The window's score, raw.
-    pub score: i64,
-    /// Channel, band and percent of the error's largest share.
-    pub carried: [u16; 3],
-    /// The known state that it resembles, empty for none.
-    pub resembles: String,
+/// How a recording is streamed into the app.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    /// Frames a second of the emulated time; 0 for as fast as they are taken.
+    pub rate_hz: u64,
+    /// Windows to learn the normalization, then the threshold from.
+    pub lessons: [u64; 2],
+    /// Milliseconds that one window takes too long.
+    pub stall_ms: u64,
 }
 
-/// What a stream gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stream {
-    /// Hash over everything computed.
-    pub hash: String,
-    /// Windows judged.
-    pub windows: u64,
-    /// Every change of state.
-    pub events: Vec<Event>,
-}
-
-/// Runs `elf` over a file of frames as one stream; `lessons` are the windows to learn from.
+/// Runs `elf` over a file of frames as one stream that comes at a pace, the core at its [`Core::clock_hz`].
 ///
 /// # Errors
 /// As [`run`].
-pub fn stream(elf: &Path, machine: &str, frames: &Path, lessons: &[&str]) -> Result<Stream> {
-    let words = [&["stream"], lessons].concat();
-    let lines = launch(elf, machine, frames, &words, &[])?;
-    parse_stream(&lines).with_context(|| machine.to_string())
-}
-
-/// What the app counted of a live stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Frames taken from the sensor.
-    pub frames: u64,
-    /// Times that the sensor overwrote samples before they were taken.
-    pub overruns: u64,
-    /// Faults of sensor and bus.
-    pub faults: u64,
-    /// Times that no batch was free: scoring missed its deadline.
-    pub late: u64,
-    /// Longest time that judging a frame took, microseconds of the emulated time.
-    pub longest_us: u64,
-}
-
-/// Nanoseconds of emulated time an instruction: 62.5 million a second, of a clock of 64 MHz.
-const SHIFT: &str = "shift=4,align=off,sleep=off";
-
-/// Runs `elf` over a file of frames that comes at a rate, as of a sensor with a FIFO; an instruction
-/// takes a cycle of (a little less than) 64 MHz.
-///
-/// # Errors
-/// As [`run`].
-pub fn live(elf: &Path, machine: &str, frames: &Path, rate_hz: u64) -> Result<(Stream, Counts)> {
-    let rate = rate_hz.to_string();
-    let lines = launch(elf, machine, frames, &["app", &rate], &["-icount", SHIFT])?;
-    let counts = parse_counts(&lines).with_context(|| machine.to_string())?;
-    Ok((parse_stream(&lines).with_context(|| machine.to_string())?, counts))
+pub fn stream(
+    elf: &Path,
+    (core, machine): (&Core, &str),
+    frames: &Path,
+    pace: Pace,
+) -> Result<(Stream, Counters)> {
+    let Pace { rate_hz, lessons: [normalization, threshold], stall_ms } = pace;
+    let numbers = [rate_hz, normalization, threshold, stall_ms].map(|number| number.to_string());
+    let words: Vec<&str> =
+        ["stream"].into_iter().chain(numbers.iter().map(String::as_str)).collect();
+    // Time is instructions; asleep, it goes on to the next interrupt at once.
+    let clock = format!("shift={},sleep=off,align=off", core.shift);
+    let lines = launch(elf, machine, frames, &words, &["-icount", &clock])?;
+    let stream = stream_log::stream(&lines).with_context(|| machine.to_string())?;
+    Ok((stream, stream_log::counters(&lines).with_context(|| machine.to_string())?))
 }
 
 /// Runs `elf` over a file of frames with the instruction counter `plugin`, QEMU's argument for it.
@@ -131,7 +114,8 @@ pub fn count(elf: &Path, machine: &str, frames: &Path, plugin: &str) -> Result<u
     Ok(stack.context("the image did not print its stack")?.parse()?)
 }
 
-/// Runs an image over a file, the further `words` behind its name, with QEMU's `options`; gives what it logged.
+/// Runs an image over a file, the further `words` behind its name, with further `options` of QEMU; gives what
+/// it logged.
 fn launch(
     elf: &Path,
     machine: &str,
@@ -149,8 +133,8 @@ fn launch(
     let words: String = words.iter().map(|word| format!(",arg={word}")).collect();
     let mut command = Command::new("qemu-system-arm");
     let mut child = command
-        .current_dir(folder)
         .args(options)
+        .current_dir(folder)
         .args(["-M", machine, "-display", "none", "-monitor", "none", "-serial", "null"])
         .arg("-semihosting-config")
         .arg(format!("enable=on,target=native,arg=picovae,arg={name}{words}"))
@@ -217,7 +201,7 @@ fn decode(elf: &Path, bytes: &[u8]) -> Result<Vec<String>> {
 }
 
 /// The value of `key=` in a line of `key=value` words.
-fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+pub fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
 }
 
@@ -242,85 +226,9 @@ fn parse(lines: &[String]) -> Result<Run> {
     Ok(Run { hash, windows, scores, stack_bytes: stack_bytes.unwrap_or(0) })
 }
 
-fn parse_stream(lines: &[String]) -> Result<Stream> {
-    let mut events = Vec::new();
-    let mut end = None;
-    for line in lines {
-        if let (Some(name), Some(window)) = (value(line, "event"), value(line, "event_window")) {
-            let field = |key| value(line, key).with_context(|| format!("no {key} in: {line}"));
-            events.push(Event {
-                name: name.into(),
-                window: window.parse()?,
-                score: field("score")?.parse()?,
-                carried: [
-                    field("channel")?.parse()?,
-                    field("band")?.parse()?,
-                    field("percent")?.parse()?,
-                ],
-                // Last on the line: a name may hold blanks.
-                resembles: line.split_once("resembles=").map_or("", |(_, name)| name).into(),
-            });
-        }
-        if let (Some(hash), Some(windows)) =
-            (value(line, "stream_hash"), value(line, "stream_windows"))
-        {
-            end = Some((hash.to_string(), windows.parse()?));
-        }
-    }
-    let (hash, windows) = end.context("the image did not print its stream's hash")?;
-    Ok(Stream { hash, windows, events })
-}
-
-fn parse_counts(lines: &[String]) -> Result<Counts> {
-    // The last line of them: there may be one every so many windows.
-    let line = lines.iter().rev().find(|line| value(line, "longest_us").is_some());
-    let line = line.context("the image did not print its counts")?;
-    let field = |key| -> Result<u64> {
-        Ok(value(line, key).with_context(|| format!("no {key} in: {line}"))?.parse()?)
-    };
-    Ok(Counts {
-        frames: field("frames")?,
-        overruns: field("overruns")?,
-        faults: field("faults")?,
-        late: field("late")?,
-        longest_us: field("longest_us")?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_streams_lines_are_read() {
-        let lines = [
-            "stream_window=16 score=-5",
-            "event=raised event_window=17 score=-6 channel=1 band=2 percent=30 resembles=a coin",
-            "stream_hash=ffff stream_windows=18 stream_alarms=1",
-        ];
-        let stream = parse_stream(&lines.map(String::from)).expect("lines of the app");
-        assert_eq!((stream.hash.as_str(), stream.windows), ("ffff", 18));
-        let event = Event {
-            name: "raised".into(),
-            window: 17,
-            score: -6,
-            carried: [1, 2, 30],
-            resembles: "a coin".into(),
-        };
-        assert_eq!(stream.events, [event]);
-    }
-
-    #[test]
-    fn the_last_counts_are_read() {
-        let lines = [
-            "frames=10 overruns=0 faults=0 late=0 judged=1 alarmed=0 longest_us=7",
-            "frames=20 overruns=1 faults=2 late=3 judged=2 alarmed=0 longest_us=9",
-            "stream_hash=ffff stream_windows=2 stream_alarms=0",
-        ];
-        let counts = Counts { frames: 20, overruns: 1, faults: 2, late: 3, longest_us: 9 };
-        assert_eq!(parse_counts(&lines.map(String::from)).expect("counts"), counts);
-        assert!(parse_counts(&["frames=1".into()]).is_err());
-    }
 
     #[test]
     fn the_apps_lines_are_read() {

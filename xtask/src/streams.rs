@@ -9,8 +9,9 @@ use serde::Deserialize;
 
 use crate::cli::Cli;
 use crate::firmware::Image;
-use crate::qemu::{self, Counts, Event, Stream};
+use crate::qemu::{self, Core, Pace};
 use crate::shell;
+use crate::stream_log::{Counters, Event, Stream};
 
 /// What the device learns at the start, in windows: first its normalization, then its threshold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Lessons {
     pub const FIRST: Self = Self { normalization: 0, threshold: 40 };
 
     /// The rows of `picovae simulate`: those up to which normalization and threshold are learnt.
-    fn rows(self, shape: Shape) -> [u64; 2] {
+    fn rows(self, shape: &Shape) -> [u64; 2] {
         let rows = |windows: u64| {
             windows.checked_sub(1).map_or(0, |more| shape.window_len + more * shape.hop)
         };
@@ -36,7 +37,7 @@ impl Lessons {
 }
 
 /// What is read of `picovae inspect --json`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Shape {
     /// Frames a window.
     pub window_len: u64,
@@ -44,6 +45,8 @@ pub struct Shape {
     pub hop: u64,
     /// Samples a frame.
     pub channels: u64,
+    /// What a count of each channel is worth.
+    pub input_lsb: Vec<f32>,
 }
 
 impl Shape {
@@ -64,6 +67,8 @@ struct Simulated {
 pub struct Host {
     /// The device's frames.
     pub frames: PathBuf,
+    /// How many they are.
+    pub len: u64,
     lessons: Lessons,
     stream: Stream,
 }
@@ -77,55 +82,67 @@ pub fn host(
     lessons: Lessons,
     cli: &Cli,
 ) -> Result<Host> {
-    let rows = rows.map(|rows| ["--rows", rows]);
-    simulate(name, blob, recording, rows.as_ref().map_or(&[], |rows| rows), lessons, cli)
-}
-
-/// Streams a file of `shape`'s frames, f32 in the recording's units, on the host.
-pub fn host_of_samples(
-    name: &str,
-    blob: &Path,
-    samples: &Path,
-    shape: Shape,
-    cli: &Cli,
-) -> Result<Host> {
-    let layout = format!("f32x{}", shape.channels);
-    simulate(name, blob, samples, &["--raw-input", &layout], Lessons::default(), cli)
-}
-
-fn simulate(
-    name: &str,
-    blob: &Path,
-    recording: &Path,
-    options: &[&str],
-    lessons: Lessons,
-    cli: &Cli,
-) -> Result<Host> {
-    let folder = shell::scratch("parity")?;
-    let (frames, events) =
-        (folder.join(format!("{name}.frames")), folder.join(format!("{name}-events.csv")));
-    let shape = Shape::of(blob, cli)?;
-    let [renormalize, recalibrate] = lessons.rows(shape).map(|rows| rows.to_string());
+    let frames = shell::scratch("parity")?.join(format!("{name}.frames"));
     let mut arguments: Vec<PathBuf> = ["simulate".into(), blob.into(), recording.into()].into();
     arguments.extend(["--join".into(), "--frames".into(), frames.clone()]);
-    arguments.extend(["--events".into(), events.clone()]);
-    arguments.extend(["--renormalize".into(), renormalize.into()]);
-    arguments.extend(["--recalibrate".into(), recalibrate.into()]);
-    arguments.extend(options.iter().map(PathBuf::from));
-    let simulated: Simulated = cli.json(arguments)?;
-    let text = std::fs::read_to_string(&events)?;
-    let stream = Stream {
-        hash: simulated.stream_hash.context("no stream_hash")?,
-        windows: windows(shape, std::fs::metadata(&frames)?.len()),
-        events: text.lines().skip(1).map(event).collect::<Result<_>>()?,
-    };
-    Ok(Host { frames, lessons, stream })
+    if let Some(rows) = rows {
+        arguments.extend(["--rows".into(), rows.into()]);
+    }
+    cli.json::<Simulated, _>(arguments)?;
+    judge(name, blob, &frames, lessons, cli)
 }
 
-/// Whole windows of a file of frames.
-pub fn windows(shape: Shape, bytes: u64) -> u64 {
-    let frames = bytes / 2 / shape.channels;
+/// Judges frames as the device is given them.
+pub fn judge(name: &str, blob: &Path, frames: &Path, lessons: Lessons, cli: &Cli) -> Result<Host> {
+    let folder = shell::scratch("parity")?;
+    let [values, events, scores] =
+        ["f32", "events.csv", "scores.csv"].map(|kind| folder.join(format!("{name}-{kind}")));
+    let shape = Shape::of(blob, cli)?;
+    let counts = std::fs::read(frames).with_context(|| frames.display().to_string())?;
+    std::fs::write(&values, reals(&counts, &shape.input_lsb))?;
+    let [renormalize, recalibrate] = lessons.rows(&shape).map(|rows| rows.to_string());
+    let mut arguments: Vec<PathBuf> = ["simulate".into(), blob.into(), values.clone()].into();
+    let kind = format!("f32x{}", shape.channels);
+    arguments.extend(["--join".into(), "--raw-input".into(), kind.into()]);
+    arguments.extend(["--events".into(), events.clone(), "--scores".into(), scores.clone()]);
+    arguments.extend(["--renormalize".into(), renormalize.into()]);
+    arguments.extend(["--recalibrate".into(), recalibrate.into()]);
+    let simulated: Simulated = cli.json(arguments)?;
+    let read = |path| std::fs::read_to_string(path);
+    let stream = Stream {
+        hash: simulated.stream_hash.context("no stream_hash")?,
+        scores: read(&scores)?.lines().skip(1).map(score).collect::<Result<_>>()?,
+        events: read(&events)?.lines().skip(1).map(event).collect::<Result<_>>()?,
+    };
+    let len = counts.len() as u64 / 2 / shape.channels;
+    let whole = windows(&shape, len);
+    if stream.scores.len() as u64 != whole {
+        bail!("{name}: {} scores of {whole} windows", stream.scores.len());
+    }
+    Ok(Host { frames: frames.into(), len, lessons, stream })
+}
+
+/// The device's counts as samples of a recording: what `simulate` makes the same counts of.
+fn reals(counts: &[u8], input_lsb: &[f32]) -> Vec<u8> {
+    let counts = counts.as_chunks::<2>().0.iter().map(|&pair| f32::from(i16::from_le_bytes(pair)));
+    counts
+        .zip(input_lsb.iter().cycle())
+        .flat_map(|(count, lsb)| (count * lsb).to_le_bytes())
+        .collect()
+}
+
+/// Whole windows of so many frames.
+pub fn windows(shape: &Shape, frames: u64) -> u64 {
     frames.checked_sub(shape.window_len).map_or(0, |rest| rest / shape.hop + 1)
+}
+
+/// Score and alarm of a line of `picovae simulate --scores`.
+fn score(line: &str) -> Result<(i64, bool)> {
+    let mut fields = line.split(',').skip(4);
+    let (Some(raw), Some(alarm)) = (fields.next(), fields.next()) else {
+        bail!("a score has other fields than expected: {line}")
+    };
+    Ok((raw.parse()?, alarm == "1"))
 }
 
 /// A line of `picovae simulate --events`.
@@ -144,49 +161,61 @@ fn event(line: &str) -> Result<Event> {
 }
 
 impl Host {
+    /// Raw scores of the windows.
+    pub fn scores(&self) -> impl Iterator<Item = i64> {
+        raw(&self.stream.scores)
+    }
+
     /// Events that the host saw.
     pub fn events(&self) -> usize {
         self.stream.events.len()
     }
 
-    /// Runs the stream on an emulated core; says where it differs.
-    pub fn compare(&self, name: &str, image: &Image) -> Result<bool> {
-        let Lessons { normalization, threshold } = self.lessons;
-        let lessons = [normalization, threshold].map(|windows| windows.to_string());
-        let lessons = lessons.each_ref().map(String::as_str);
-        let device = qemu::stream(&image.elf, image.machine, &self.frames, &lessons)?;
-        Ok(self.equals(name, image.machine, &device))
-    }
-
-    /// The stream again, from a sensor at so many frames a second of a core of 64 MHz: whether it was
-    /// the host's (of one that is `too_fast` nobody expects it), and what the app counted.
-    pub fn live(
+    /// Runs the whole app on an emulated core, the frames coming at `rate_hz` as a sensor's (0: as fast as they are
+    /// taken, where sampling always waits for scoring); says where its log differs, or what was late or lost.
+    /// `None` where something did.
+    pub fn compare(
         &self,
         name: &str,
         image: &Image,
+        core: &Core,
         rate_hz: u64,
-        too_fast: bool,
-    ) -> Result<(bool, Counts)> {
-        let (device, counts) = qemu::live(&image.elf, image.machine, &self.frames, rate_hz)?;
-        let equal = if too_fast {
-            device == self.stream
-        } else {
-            self.equals(name, image.machine, &device)
-        };
-        Ok((equal, counts))
+    ) -> Result<Option<Counters>> {
+        let Lessons { normalization, threshold } = self.lessons;
+        let pace = Pace { rate_hz, lessons: [normalization, threshold], stall_ms: 0 };
+        let place = (core, image.machine);
+        let (device, mut counters) = qemu::stream(&image.elf, place, &self.frames, pace)?;
+        if rate_hz == 0 {
+            counters.late = 0;
+        }
+        let equal = self.tell(name, image.machine, &device);
+        let alarmed = device.scores.iter().filter(|(_, alarm)| *alarm).count() as u64;
+        let counted = [counters.judged, counters.alarmed, counters.high];
+        let kept_up =
+            counters.kept_up(self.len) && counted == [device.scores.len() as u64, alarmed, alarmed];
+        if !kept_up {
+            eprintln!("{name}: {}: of {} frames: {counters:?}", image.machine, self.len);
+        }
+        Ok((equal && kept_up).then_some(counters))
     }
 
-    fn equals(&self, name: &str, machine: &str, device: &Stream) -> bool {
-        if *device == self.stream {
+    /// Whether a device logged what the host did; says where it did not.
+    fn tell(&self, name: &str, machine: &str, device: &Stream) -> bool {
+        let host = &self.stream;
+        // While a threshold is learnt, the host's file tells the detector's state, not the score's alarm.
+        let scores = match self.lessons == Lessons::default() {
+            true => device.scores == host.scores,
+            false => raw(&device.scores).eq(raw(&host.scores)),
+        };
+        if scores && device.hash == host.hash && device.events == host.events {
             return true;
         }
-        let host = &self.stream;
         eprintln!(
             "{name}: {machine}: {} windows, {} events, hash {}; host: {}, {}, {}",
-            device.windows,
+            device.scores.len(),
             device.events.len(),
             device.hash,
-            host.windows,
+            host.scores.len(),
             host.events.len(),
             host.hash
         );
@@ -194,13 +223,46 @@ impl Host {
         if let Some((host, device)) = differs {
             eprintln!("  host {host:?}\n  {machine} {device:?}");
         }
+        let differs =
+            host.scores.iter().zip(&device.scores).position(|(host, device)| host != device);
+        if let Some(window) = differs {
+            eprintln!(
+                "  window {window}: {:?}, host {:?}",
+                device.scores[window], host.scores[window]
+            );
+        }
         false
     }
+}
+
+/// Scores without their alarms.
+fn raw(scores: &[(i64, bool)]) -> impl Iterator<Item = i64> {
+    scores.iter().map(|(raw, _)| *raw)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn shape(window_len: u64, hop: u64) -> Shape {
+        Shape { window_len, hop, channels: 3, input_lsb: vec![1.0; 3] }
+    }
+
+    #[test]
+    fn a_score_line_is_read() {
+        assert_eq!(score("7,0,1400,1.5,-98304,1,raised").unwrap(), (-98_304, true));
+        assert_eq!(score("7,0,1400,1.5,98304,0").unwrap(), (98_304, false));
+        assert!(score("7,0,1400,1.5").is_err());
+    }
+
+    #[test]
+    fn counts_become_a_recording_again() {
+        let counts: Vec<u8> = [3i16, -4, 5].iter().flat_map(|count| count.to_le_bytes()).collect();
+        let reals = reals(&counts, &[0.5, 1.0]);
+        let (reals, _) = reals.as_chunks::<4>();
+        let reals: Vec<f32> = reals.iter().map(|&word| f32::from_le_bytes(word)).collect();
+        assert_eq!(reals, [1.5, -4.0, 2.5]);
+    }
 
     #[test]
     fn an_event_line_is_read() {
@@ -218,19 +280,18 @@ mod tests {
 
     #[test]
     fn lessons_end_with_their_last_window() {
-        let shape = Shape { window_len: 16, hop: 1, channels: 8 };
+        let shape = shape(16, 1);
         let lessons = Lessons { normalization: 285, threshold: 100 };
-        assert_eq!(lessons.rows(shape), [300, 400]);
-        assert_eq!(Lessons::default().rows(shape), [0, 0]);
-        let shape = Shape { window_len: 200, hop: 100, channels: 3 };
-        assert_eq!(Lessons::FIRST.rows(shape), [0, 4_100]);
+        assert_eq!(lessons.rows(&shape), [300, 400]);
+        assert_eq!(Lessons::default().rows(&shape), [0, 0]);
+        assert_eq!(Lessons::FIRST.rows(&super::tests::shape(200, 100)), [0, 4_100]);
     }
 
     #[test]
     fn windows_are_counted_as_the_detector_counts_them() {
-        let shape = Shape { window_len: 192, hop: 8, channels: 3 };
-        assert_eq!(windows(shape, 6 * 191), 0);
-        assert_eq!(windows(shape, 6 * 192), 1);
-        assert_eq!(windows(shape, 6 * 208), 3);
+        let shape = shape(192, 8);
+        assert_eq!(windows(&shape, 191), 0);
+        assert_eq!(windows(&shape, 192), 1);
+        assert_eq!(windows(&shape, 208), 3);
     }
 }

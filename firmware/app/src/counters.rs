@@ -33,8 +33,10 @@ impl Counter {
 pub struct Counters {
     /// Frames taken from the sensor.
     pub frames: Counter,
-    /// Times that the sensor overwrote samples before they were taken.
+    /// Times that samples were lost, because nobody took them in time.
     pub overruns: Counter,
+    /// Frames lost in them, at least: not every sensor tells how many.
+    pub lost: Counter,
     /// Faults of sensor and bus, overruns apart.
     pub faults: Counter,
     /// Times that the sampling task found no free batch: scoring missed its deadline. The sensor's own memory may
@@ -54,6 +56,7 @@ impl Counters {
         Self {
             frames: Counter::new(),
             overruns: Counter::new(),
+            lost: Counter::new(),
             faults: Counter::new(),
             late: Counter::new(),
             windows: Counter::new(),
@@ -65,9 +68,10 @@ impl Counters {
     /// One line with all of them.
     pub fn report(&self) {
         defmt::info!(
-            "frames={=u32} overruns={=u32} faults={=u32} late={=u32} judged={=u32} alarmed={=u32} longest_us={=u32}",
+            "frames={=u32} overruns={=u32} lost={=u32} faults={=u32} late={=u32} judged={=u32} alarmed={=u32} longest_us={=u32}",
             self.frames.value(),
             self.overruns.value(),
+            self.lost.value(),
             self.faults.value(),
             self.late.value(),
             self.windows.value(),

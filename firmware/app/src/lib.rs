@@ -9,7 +9,7 @@
 //!    `hash=… windows=…`, the line that `cargo xtask parity` compares with the host.
 //! 3. [`sample`] and [`score`], the two tasks of a live stream: one fills a [`Batch`] from a
 //!    sensor while the other judges the one before with a [`Watch`], sets the [`Alarm`] and feeds the
-//!    [`Watchdog`]. [`Counters`] tell what was late or lost.
+//!    [`Watchdog`]. [`Counters`] tell what was late or lost. [`Memory`] is all that they keep, as one static.
 //!
 //! Nothing here allocates, touches a register, or panics.
 #![no_std]
@@ -17,10 +17,13 @@
 
 mod batch;
 mod counters;
+mod memory;
 mod outputs;
+mod pushed;
 mod sampling;
 mod scoring;
 mod source;
+mod timed;
 mod watch;
 
 #[cfg(test)]
@@ -28,10 +31,13 @@ mod tests;
 
 pub use batch::{RunError, Summary, run};
 pub use counters::{Counter, Counters};
+pub use memory::{Begun, Judged, Memory, Sampled, sample_every, sample_timed};
 pub use outputs::{Alarm, Watchdog};
+pub use pushed::Pushed;
 pub use sampling::{Batch, DataReady, Pace, sample};
 pub use scoring::{Units, score};
 pub use source::{Embedded, Windows};
+pub use timed::{AtOnce, Converter, Timed};
 pub use watch::Watch;
 
 use picovae_core::{Model, ModelError};

@@ -100,11 +100,13 @@ where
     (batch.len, batch.gap) = match sensor.read(&mut batch.frames).await {
         Ok(count) => (count.min(LEN), false),
         Err(fault) => {
-            let count = match fault {
-                Fault::Overrun => &counters.overruns,
-                _ => &counters.faults,
-            };
-            count.raise(1);
+            match fault {
+                Fault::Overrun { lost } => {
+                    counters.overruns.raise(1);
+                    counters.lost.raise(lost);
+                }
+                _ => counters.faults.raise(1),
+            }
             log(fault, sensor.faults());
             (0, true)
         }
@@ -121,7 +123,9 @@ fn log(fault: Fault, faults: u32) {
         Fault::Bus => defmt::error!("sensor: bus error (fault {=u32})", faults),
         Fault::Identity { found } => defmt::error!("sensor: it says it is {=u8:#x}", found),
         Fault::NoAcknowledge => defmt::error!("sensor: nobody answers (fault {=u32})", faults),
-        Fault::Overrun => defmt::warn!("sensor: samples were lost (fault {=u32})", faults),
+        Fault::Overrun { lost } => {
+            defmt::warn!("sensor: samples were lost, {=u32} at least (fault {=u32})", lost, faults)
+        }
         Fault::Stuck => defmt::error!("sensor: stuck (fault {=u32})", faults),
     }
 }

@@ -9,13 +9,16 @@ use std::vec::Vec;
 
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::zerocopy_channel::Channel;
+use embassy_time::{Duration, MockDriver};
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_mock::eh1::digital::{Mock, State, Transaction};
 use picovae_core::arena::Aligned;
 use picovae_core::{Arena, Model};
 use picovae_sensors::supervise::{Fault, Policy, Sensor, Supervised};
 
-use crate::{Alarm, Batch, Counters, Pace, Units, Watch, Watchdog, sample, score};
+use crate::{
+    Alarm, Batch, Converter, Counters, Pace, Pushed, Timed, Units, Watch, Watchdog, sample, score,
+};
 
 /// Frames a window of the fan's.
 const WINDOW_LEN: usize = 200;
@@ -188,9 +191,10 @@ fn sampling_goes_on_while_a_batch_is_judged_and_a_late_one_is_counted() {
 fn lost_samples_are_counted_and_leave_a_gap() {
     // A window is never whole: the gap takes back what came before it.
     let mut plays = [Does::Frames(LEN - 1, 12_000); 8];
-    plays[4] = Does::Fails(Fault::Overrun);
+    plays[4] = Does::Fails(Fault::Overrun { lost: 7 });
     let seen = check(&plays, &"SJ".repeat(9), &[]);
     assert_eq!((seen.counters.overruns.value(), seen.counters.faults.value()), (1, 0));
+    assert_eq!(seen.counters.lost.value(), 7);
     assert_eq!((seen.counters.windows.value(), seen.meals), (0, 8));
 }
 
@@ -214,6 +218,73 @@ fn counts_are_scaled_down_not_toward_zero_and_saturate() {
     assert_eq!([-9, -8, -1, 0, 7, 8].map(|count| units.convert(count)), [-2, -1, -1, 0, 0, 1]);
     assert_eq!(Units { model: 2, sensor: 1 }.convert(20_000), i16::MAX);
     assert_eq!(Units { model: 2, sensor: 0 }.convert(1), 0, "no division by zero");
+}
+
+#[test]
+fn what_is_pushed_while_no_batch_is_free_is_counted_and_leaves_one_gap() {
+    let mut slots = [Batch::<1, 4>::new(); 2];
+    let mut channel = Channel::<CriticalSectionRawMutex, _>::new(&mut slots);
+    let (sender, mut receiver) = channel.split();
+    let counters = Counters::new();
+    let mut pushed = Pushed::new(sender, &counters);
+    let frames: Vec<[i16; 1]> = (0..14).map(|value| [value]).collect();
+    // Two batches, then six frames for which there is none.
+    pushed.push(&frames);
+    assert_eq!((counters.frames.value(), counters.lost.value()), (8, 6));
+    assert_eq!((counters.overruns.value(), counters.late.value()), (1, 2));
+    for expected in [[0, 1, 2, 3], [4, 5, 6, 7]] {
+        let batch = receiver.try_receive().expect("a batch");
+        assert_eq!((batch.frames.as_flattened(), batch.len, batch.gap), (&expected[..], 4, false));
+        receiver.receive_done();
+    }
+    pushed.push(&[[20], [21], [22], [23], [24]]);
+    for (len, gap) in [(4, true), (1, false)] {
+        let batch = receiver.try_receive().expect("a batch");
+        assert_eq!((batch.len, batch.gap), (len, gap));
+        receiver.receive_done();
+    }
+    assert_eq!(counters.frames.value(), 13);
+}
+
+/// Counts its conversions.
+struct Counting(i16);
+
+impl Converter<1> for Counting {
+    async fn convert(&mut self, frame: &mut [i16; 1]) -> Result<(), Fault> {
+        self.0 += 1;
+        *frame = [self.0];
+        Ok(())
+    }
+}
+
+#[test]
+fn a_converter_is_asked_on_time_and_what_it_was_not_asked_for_is_lost() {
+    let clock = MockDriver::get();
+    let mut timed = Timed::new(Counting(0), Duration::from_millis(1));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut frames = [[0i16; 1]; 3];
+    assert_eq!(pin!(timed.start()).poll(&mut context), Poll::Ready(Ok(())));
+    {
+        let mut read = pin!(timed.read(&mut frames));
+        for _ in 0..3 {
+            assert!(read.as_mut().poll(&mut context).is_pending(), "not due yet");
+            clock.advance(Duration::from_millis(1));
+        }
+        assert_eq!(read.as_mut().poll(&mut context), Poll::Ready(Ok(3)));
+    }
+    assert_eq!(frames, [[1], [2], [3]]);
+    // Due 1 ms from now; 5 ms pass, so four are past and the fifth is due.
+    clock.advance(Duration::from_millis(5));
+    let lost = Poll::Ready(Err(Fault::Overrun { lost: 4 }));
+    assert_eq!(pin!(timed.read(&mut frames)).poll(&mut context), lost);
+    let mut one = [[0i16; 1]; 1];
+    {
+        // A timer that is due yields once.
+        let mut read = pin!(timed.read(&mut one));
+        assert!(read.as_mut().poll(&mut context).is_pending());
+        assert_eq!(read.as_mut().poll(&mut context), Poll::Ready(Ok(1)));
+    }
+    assert_eq!(one, [[4]]);
 }
 
 #[test]

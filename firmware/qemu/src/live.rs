@@ -1,26 +1,26 @@
 //! The app's two tasks on an emulated core, a recording in the place of the sensor.
 //!
-//! As on a board, sampling runs in an interrupt and scoring in thread mode, with a double buffer between them. As a
-//! `stream`, the recording gives as much as there is room for. As the `app`, it is a sensor with a FIFO that fills
-//! at a rate of the emulated time: what is not taken in time is lost, and told.
+//! As on a board, sampling runs in an interrupt and scoring in thread mode, with a double buffer between them. With a
+//! rate, the recording is a sensor with a FIFO that fills by the emulated time: what is not taken in time is lost,
+//! and told. Without one it gives as much as there is room for.
 
 use core::convert::Infallible;
 use core::pin::pin;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::task::{Context, Poll, Waker};
 
 use cortex_m::interrupt::InterruptNumber;
 use embassy_executor::InterruptExecutor;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
-use embassy_sync::zerocopy_channel::{Channel, Sender};
-use embassy_time::{Delay, Duration, Instant, Ticker};
+use embassy_sync::zerocopy_channel::{Channel, Receiver, Sender};
+use embassy_time::{Delay, Duration, Instant, Ticker, block_for};
 use embedded_hal::digital::{ErrorType, OutputPin};
 use picovae_app::{Alarm, Batch, Counters, Pace, Units, Watch, sample, score};
 use picovae_core::stream::Lessons;
 use picovae_sensors::supervise::{Fault, Policy, Sensor, Supervised};
 
 use crate::model;
-use crate::recording::{Mode, Recording, Request};
+use crate::recording::{Recording, Stream};
 
 const CHANNELS: usize = model::CHANNELS;
 /// Frames a batch and in the emulated FIFO: 32 of an accelerometer, fewer of what has more channels.
@@ -51,6 +51,8 @@ static EXECUTOR: InterruptExecutor = InterruptExecutor::new();
 /// Every frame of the recording was judged.
 static ENDED: AtomicBool = AtomicBool::new(false);
 static FAILED: AtomicBool = AtomicBool::new(false);
+/// Windows that were judged while the alarm's pin was, or became, high.
+static HIGH: AtomicU32 = AtomicU32::new(0);
 
 /// An interrupt that none of the machines uses.
 #[derive(Clone, Copy)]
@@ -99,6 +101,7 @@ impl Sensor<CHANNELS> for Played {
             let waiting = due.saturating_sub(self.given);
             if waiting > LEN as u64 {
                 // The FIFO ran over: it is emptied, and its frames are gone.
+                let before = self.given;
                 for _ in 0..waiting {
                     if self.take(frames.get_mut(..1).unwrap_or(&mut []))? == 0 {
                         // And so is the file.
@@ -106,7 +109,9 @@ impl Sensor<CHANNELS> for Played {
                         break;
                     }
                 }
-                return Err(Fault::Overrun);
+                let lost = (self.given - before) as u32;
+                defmt::info!("lost_behind={=u64} lost_frames={=u32}", before, lost);
+                return Err(Fault::Overrun { lost });
             }
             room = room.min(waiting as usize);
         }
@@ -153,19 +158,38 @@ impl Pace for HalfFull {
     }
 }
 
-/// A pin of no machine.
-struct Unconnected;
+/// The alarm's pin, which leads nowhere: it is set once a window. Scoring sets it, so it can make scoring slow.
+struct Pin {
+    set: u32,
+    stall_ms: u32,
+}
 
-impl ErrorType for Unconnected {
+impl Pin {
+    fn stall(&mut self) {
+        self.set = self.set.saturating_add(1);
+        if self.set == STALLED {
+            block_for(Duration::from_millis(self.stall_ms.into()));
+        }
+    }
+}
+
+/// The window that is slow where one is to be.
+const STALLED: u32 = 3;
+
+impl ErrorType for Pin {
     type Error = Infallible;
 }
 
-impl OutputPin for Unconnected {
+impl OutputPin for Pin {
     fn set_low(&mut self) -> Result<(), Infallible> {
+        self.stall();
         Ok(())
     }
 
     fn set_high(&mut self) -> Result<(), Infallible> {
+        // Armv6-M has loads and stores only.
+        HIGH.store(HIGH.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+        self.stall();
         Ok(())
     }
 }
@@ -185,19 +209,15 @@ async fn sampling(
 /// A recording as one stream: what a board does with a sensor. `false` where something failed.
 pub fn run(
     mut watch: Watch<'_, '_>,
-    request: Request,
+    stream: Stream,
     recording: Recording,
     buffers: &'static mut Buffers,
 ) -> bool {
-    let [first, second] = request.numbers;
-    let mut rate = 0;
-    if request.mode == Mode::App {
-        rate = first.max(1).into();
-    } else {
-        let lessons = Lessons { normalization: first, threshold: second };
-        if lessons != Lessons::default() && watch.calibrate(lessons).is_err() {
-            return false;
-        }
+    let Stream { rate_hz, normalization, threshold, stall_ms } = stream;
+    let rate = u64::from(rate_hz);
+    let lessons = Lessons { normalization, threshold };
+    if lessons != Lessons::default() && watch.calibrate(lessons).is_err() {
+        return false;
     }
     let pace = HalfFull((rate > 0).then(|| {
         Ticker::every(Duration::from_micros((LEN as u64 * 500_000 / rate.max(1)).max(1)))
@@ -208,18 +228,25 @@ pub fn run(
     let spawner = EXECUTOR.start(Sampling);
     let Ok(task) = sampling(played, pace, sender) else { return false };
     spawner.spawn(task);
-    judge(&mut watch, &mut receiver);
+    let start = Instant::now();
+    let asleep_us = judge(&mut watch, &mut receiver, Pin { set: 0, stall_ms });
     COUNTERS.report();
+    let high = HIGH.load(Ordering::Relaxed);
+    let elapsed_us = start.elapsed().as_micros();
+    defmt::info!("elapsed_us={=u64} asleep_us={=u64} high={=u32}", elapsed_us, asleep_us, high);
     watch.report();
     !FAILED.load(Ordering::Relaxed)
 }
 
-/// The scoring task, until the recording has ended. It sleeps between batches, as an executor would.
+/// The scoring task, until the recording has ended. It sleeps between batches, as an executor would; for how many
+/// microseconds.
 fn judge(
     watch: &mut Watch<'_, '_>,
-    batches: &mut embassy_sync::zerocopy_channel::Receiver<'_, CriticalSectionRawMutex, Frames>,
-) {
-    let mut alarm = Alarm::active_high(Unconnected);
+    batches: &mut Receiver<'_, CriticalSectionRawMutex, Frames>,
+    pin: Pin,
+) -> u64 {
+    let mut alarm = Alarm::active_high(pin);
+    let mut asleep_us = 0;
     let mut no_watchdog = ();
     let scoring = score(watch, batches, Units::SAME, &mut alarm, &mut no_watchdog, &COUNTERS);
     let mut scoring = pin!(scoring);
@@ -227,7 +254,13 @@ fn judge(
         // An interrupt ends the sleep, and the clock's comes every millisecond; so nobody needs to wake this.
         let Poll::Pending = scoring.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         if !ENDED.load(Ordering::Relaxed) {
-            cortex_m::asm::wfi();
+            // Masked: the interrupt that ends the sleep runs behind it, and is not counted as sleep.
+            asleep_us += cortex_m::interrupt::free(|_| {
+                let start = Instant::now();
+                cortex_m::asm::wfi();
+                start.elapsed().as_micros()
+            });
         }
     }
+    asleep_us
 }

@@ -3,7 +3,7 @@
 //! Windows come from the file named on the semihosting command line, raw
 //! little-endian `i16`; without one, from those embedded in the image. Then the
 //! embedded ones run once more, frame by frame, through the detector, whose
-//! first verdict must be the first window's score. With the word `stream` or `app` the file is
+//! first verdict must be the first window's score. With the word `stream` the file is
 //! one long stream of frames for the app's two tasks (`live.rs`): events are logged as they come.
 //!
 //! defmt frames leave over semihosting's standard output. The exit code is
@@ -75,7 +75,7 @@ fn all(
             if request.mode != Mode::Windows {
                 let Ok(watch) = Watch::new(&model, arena, samples) else { return false };
                 let Ok(watch) = watch.learning_in(learning) else { return false };
-                return live::run(watch, request, source, buffers);
+                return live::run(watch, request.stream, source, buffers);
             }
             run(&model, arena, samples, &mut source).ok()
         }

@@ -33,8 +33,21 @@ pub enum RecordingError {
 pub struct Request {
     /// What to do with the recording.
     pub mode: Mode,
-    /// Of a stream: windows to learn the normalization, then the threshold from. Of the app: frames a second, then 0.
-    pub numbers: [u32; 2],
+    /// Of a stream.
+    pub stream: Stream,
+}
+
+/// How a recording becomes a stream: the numbers behind the word `stream`, in this order; 0 where one is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stream {
+    /// Frames a second, by the emulated time; 0 for as fast as they are taken.
+    pub rate_hz: u32,
+    /// Windows to learn the normalization from.
+    pub normalization: u32,
+    /// Windows to learn the threshold from, behind those.
+    pub threshold: u32,
+    /// Milliseconds that judging the third window takes too long.
+    pub stall_ms: u32,
 }
 
 /// What to do with the recording.
@@ -43,16 +56,14 @@ pub enum Mode {
     /// It is windows: score each.
     #[default]
     Windows,
-    /// It is frames: judge the stream, as fast as it goes.
+    /// It is frames: judge the stream that they are.
     Stream,
-    /// It is frames: judge the stream as it comes out of a sensor, at its rate.
-    App,
     /// It is frames: mark the stages of the stream for the instruction counter.
     Count,
 }
 
 /// The words of the semihosting command line behind the program's name: a file, if there is one, then what
-/// to do with it (`stream`, `app` or `count`), then two numbers.
+/// to do with it (`stream` or `count`), then the numbers of a [`Stream`].
 #[inline(never)]
 pub fn request(buffer: &mut [u8; PATH_LEN]) -> (Option<&CStr>, Request) {
     let mut request = Request::default();
@@ -65,13 +76,16 @@ pub fn request(buffer: &mut [u8; PATH_LEN]) -> (Option<&CStr>, Request) {
     room.copy_from_slice(name.as_bytes());
     request.mode = match words.next() {
         Some("stream") => Mode::Stream,
-        Some("app") => Mode::App,
         Some("count") => Mode::Count,
         _ => Mode::Windows,
     };
-    for number in &mut request.numbers {
-        *number = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
-    }
+    let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+    request.stream = Stream {
+        rate_hz: number(),
+        normalization: number(),
+        threshold: number(),
+        stall_ms: number(),
+    };
     (CStr::from_bytes_until_nul(buffer).ok(), request)
 }
 

@@ -18,6 +18,12 @@ pub const COUNTS_PER_G: i32 = 16_384;
 /// Samples a second after [`Sensor::start`].
 pub const RATE_HZ: u32 = 200;
 
+/// Values a sample: x, y, z.
+pub const AXES: usize = 3;
+
+/// Samples in the FIFO.
+pub const FIFO_LEN: usize = 32;
+
 const WHO_AM_I: u8 = 0x0f;
 const CTRL_REG1: u8 = 0x20;
 const CTRL_REG4: u8 = 0x23;
@@ -96,7 +102,8 @@ impl<I: I2c> Sensor<3> for Lis3dh<I> {
         if source & OVERRUN != 0 {
             // Emptied, so that what follows is whole again.
             self.set(&[(FIFO_CTRL_REG, BYPASS), (FIFO_CTRL_REG, STREAM)]).await?;
-            return Err(Fault::Overrun);
+            // What was in it, and the one that was overwritten; of further ones the sensor tells nothing.
+            return Err(Fault::Overrun { lost: FIFO_LEN as u32 + 1 });
         }
         let level = usize::from(source & LEVEL).min(frames.len());
         for frame in frames.iter_mut().take(level) {

@@ -19,7 +19,10 @@ pub enum Fault {
     /// Nobody answers at the address: no power, or a wrong address.
     NoAcknowledge,
     /// Samples were overwritten before they were read.
-    Overrun,
+    Overrun {
+        /// How many frames at least; 0 where nobody can tell.
+        lost: u32,
+    },
     /// Every sample is the same.
     Stuck,
 }
@@ -29,7 +32,7 @@ impl Fault {
     pub fn of(error: impl Error) -> Self {
         match error.kind() {
             ErrorKind::NoAcknowledge(_) => Self::NoAcknowledge,
-            ErrorKind::Overrun => Self::Overrun,
+            ErrorKind::Overrun => Self::Overrun { lost: 0 },
             _ => Self::Bus,
         }
     }
@@ -129,7 +132,7 @@ impl<S: Sensor<N>, D: DelayNs, const N: usize> Supervised<S, D, N> {
                     return Ok(count);
                 }
                 // Samples are lost, but the sensor runs.
-                Err(Fault::Overrun) => return Err(self.fault(Fault::Overrun)),
+                Err(fault @ Fault::Overrun { .. }) => return Err(self.fault(fault)),
                 Err(fault) => match tries.checked_sub(1) {
                     Some(left) => tries = left,
                     None => {

@@ -122,7 +122,7 @@ fn another_device_is_named() {
 #[test]
 fn an_overrun_is_told_and_sampling_goes_on_without_a_restart() {
     let overrun = vec![get(0x2f, &[0x5f]), set(0x2e, 0x00), set(0x2e, 0x80)];
-    check(vec![start(), overrun, samples(2, 1)], &[0], &[Err(Fault::Overrun), Ok(2)]);
+    check(vec![start(), overrun, samples(2, 1)], &[0], &[Err(Fault::Overrun { lost: 33 }), Ok(2)]);
 }
 
 #[test]

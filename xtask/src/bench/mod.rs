@@ -5,7 +5,6 @@ pub mod compress;
 pub mod detect;
 pub mod host;
 pub mod kernels;
-mod live;
 pub mod mcu;
 pub mod models;
 

@@ -29,10 +29,10 @@ pub fn measure(row: &mut Row, name: &str, blob: &str, stream: &Streamed, cli: &C
     let rows = Some(stream.rows);
     let host = streams::host(name, blob, recording, rows, stream.lessons, cli)?;
     let image = app::image(name, blob, app::core_of(CORE)?)?;
-    let equal = host.compare(name, &image)?;
+    let equal = host.compare(name, &image, app::core_of(CORE)?, 0)?;
     let counted = app::count(name, blob, recording, rows, (CORE, RATE), cli)?;
     ensure!(counted.windows > 0, "{name}: no window in rows {}", stream.rows);
-    row.device = Some(if equal { "equal" } else { "DIFFERS" }.into());
+    row.device = Some(if equal.is_some() { "equal" } else { "DIFFERS" }.into());
     row.device_windows = Some(counted.windows);
     row.device_events = Some(host.events() as u64);
     row.m4_instructions_per_window = Some(counted.instructions_per_window);

@@ -1,14 +1,15 @@
-//! `cargo xtask bench app`: what a stream costs on the emulated M4, stage by stage.
+//! `cargo xtask bench app`: what a stream costs on the emulated M4, stage by stage, and minutes of it in its own time.
 //!
 //! The app's image marks the end of each stage; the counter in
-//! `firmware/bench/icount` counts the instructions between two marks.
+//! `firmware/bench/icount` counts the instructions between two marks. `minutes` runs the app's two tasks.
+
+mod minutes;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use super::live::{self, Live};
 use crate::cli::Cli;
 use crate::firmware::{self, Content, Image};
 use crate::qemu::{self, CORES, Core};
@@ -39,15 +40,13 @@ pub struct Args {
     /// Frames a second, for the share of the clock.
     #[arg(long, value_name = "HZ", default_value_t = 1_600)]
     rate: u64,
-    /// Minutes that the fan's stream (or that of --blob) then runs live, from an emulated sensor; 0 for none.
-    #[arg(long, value_name = "MINUTES", default_value_t = 10)]
+    /// Minutes of stream through the app, of the fan's model and of --blob; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 10)]
     minutes: u64,
 }
 
 /// The clock that shares are given of.
 const CLOCK_HZ: f64 = 64e6;
-/// The model whose stream has to keep to the clock.
-const GATED: &str = "fan-vae";
 /// What a stream may use of it.
 const MOST_PERCENT: f64 = 25.0;
 
@@ -79,19 +78,29 @@ pub(super) struct Row {
     stack_bytes: u64,
 }
 
-/// Counts; `false` where the fan's stream uses more than it may, or a live one lost a frame.
+/// The model that must hold what is required.
+const REQUIRED: &str = "fan-vae";
+
+/// Counts; `false` where the fan's stream uses more than it may, or is late, or loses something.
 pub fn run(args: &Args) -> Result<bool> {
     setup::everything()?;
     let cli = Cli::build()?;
-    let mut rows = Vec::new();
-    let mut live = Vec::new();
-    let live_for = Live { core: args.core.as_str(), rate_hz: args.rate, minutes: args.minutes };
+    let (mut rows, mut streamed, mut kept_up) = (Vec::new(), Vec::new(), true);
+    let mut stream = |name: &str, blob: &Path, data: &[&Path]| -> Result<()> {
+        if args.minutes > 0 {
+            let pace = (args.core.as_str(), args.rate, args.minutes);
+            let row = minutes::stream(name, blob, data, pace, &cli)?;
+            kept_up &= row.is_some();
+            streamed.extend(row);
+        }
+        Ok(())
+    };
     if let (Some(blob), Some(data)) = (&args.blob, &args.data) {
         let name = blob.file_stem().and_then(|name| name.to_str()).context("a plain file name")?;
         let (blob, data) = (std::path::absolute(blob)?, std::path::absolute(data)?);
         let place = (args.core.as_str(), args.rate);
         rows.push(count(name, &blob, &data, args.rows.as_deref(), place, &cli)?);
-        live.extend(live_for.run(name, &blob, &data, args.rows.as_deref(), &cli)?);
+        stream(name, &blob, &[&data])?;
     } else {
         let table = recordings::table()?;
         for model in recordings::models()? {
@@ -104,12 +113,13 @@ pub fn run(args: &Args) -> Result<bool> {
             let Some(data) = recordings::resolve(&model.name, entry, entry.windows, &cli)? else {
                 continue;
             };
+            let all: Vec<&Path> = data.iter().map(PathBuf::as_path).collect();
             let data = data.first().context("a recording")?;
             let few = format!("0..{}", entry.stream_rows);
             let place = (args.core.as_str(), args.rate);
             rows.push(count(&model.name, &model.blob, data, Some(&few), place, &cli)?);
-            if model.name == GATED {
-                live.extend(live_for.run(&model.name, &model.blob, data, None, &cli)?);
+            if model.name == REQUIRED {
+                stream(&model.name, &model.blob, &all)?;
             }
         }
     }
@@ -120,20 +130,28 @@ pub fn run(args: &Args) -> Result<bool> {
         for row in &rows {
             println!("{}", serde_json::to_string(row)?);
         }
-        for row in &live {
+        for row in &streamed {
             println!("{}", serde_json::to_string(row)?);
         }
     } else {
         print(&rows);
-        live::print(&live);
+        if !streamed.is_empty() {
+            println!();
+            minutes::print(&streamed);
+        }
     }
-    let kept = live.iter().all(live::Row::kept);
-    let missed = |row: &&Row| row.model == GATED && row.percent_of_64_mhz > MOST_PERCENT;
-    let missed: Vec<&Row> = rows.iter().filter(missed).collect();
-    for row in &missed {
-        eprintln!("MISSED {}: {:.1} % of 64 MHz", row.model, row.percent_of_64_mhz);
+    let counted = rows.iter().map(|row| (&row.model, row.percent_of_64_mhz));
+    let all = counted.chain(streamed.iter().map(|row| (&row.model, row.percent_of_64_mhz)));
+    let most =
+        all.filter(|(model, _)| *model == REQUIRED).map(|(_, percent)| percent).fold(0.0, f64::max);
+    let within = most <= MOST_PERCENT;
+    if !within {
+        eprintln!("MISSED: {most:.1} % of 64 MHz, at most {MOST_PERCENT} % are allowed");
     }
-    Ok(kept && (missed.is_empty() || args.core != "m4"))
+    if !kept_up {
+        eprintln!("MISSED: a stream was late, lost something, or differs from the host");
+    }
+    Ok(kept_up && (within || args.core != "m4"))
 }
 
 /// One recording as a stream, counted on a core at so many frames a second.
@@ -155,8 +173,8 @@ pub(super) fn count(
     let frames = std::fs::metadata(&host.frames)?.len() / 2 / shape.channels;
     let text = std::fs::read_to_string(&counts)?;
     let regions = text.lines().map(instructions).collect::<Result<Vec<u64>>>()?;
-    let (sums, all) = stages(&regions, frames, shape)?;
-    let windows = streams::windows(shape, 2 * frames * shape.channels);
+    let (sums, all) = stages(&regions, frames, &shape)?;
+    let windows = streams::windows(&shape, frames);
     let mean = |sum: u64| sum / windows.max(1);
     let [front_end, encoder, decoder, score, decision] = sums.map(mean);
     let per_frame = all as f64 / frames as f64;
@@ -215,7 +233,7 @@ fn instructions(line: &str) -> Result<u64> {
 ///
 /// A region ends at each mark: before a push (what ran outside of it), then, where the frame ends a
 /// window, behind each stage but the last, then behind the push.
-fn stages(regions: &[u64], frames: u64, shape: Shape) -> Result<([u64; 5], u64)> {
+fn stages(regions: &[u64], frames: u64, shape: &Shape) -> Result<([u64; 5], u64)> {
     let (mut sums, mut all) = ([0; 5], 0);
     let mut regions = regions.iter().copied();
     let mut next = || regions.next().context("fewer marks than the stream has stages");
@@ -269,15 +287,15 @@ mod tests {
 
     #[test]
     fn regions_go_to_their_stages() {
-        let shape = Shape { window_len: 2, hop: 1, channels: 3 };
+        let shape = Shape { window_len: 2, hop: 1, channels: 3, input_lsb: vec![1.0; 3] };
         // Frame 1 ends none; 2 and 3 end one each. The first of each frame ran outside.
         let regions = [900, 7, 900, 10, 20, 30, 40, 50, 900, 11, 21, 31, 41, 51];
-        let (sums, all) = stages(&regions, 3, shape).unwrap();
+        let (sums, all) = stages(&regions, 3, &shape).unwrap();
         assert_eq!(sums, [21, 41, 61, 81, 101]);
         assert_eq!(all, 7 + 150 + 155);
-        assert!(stages(&regions, 4, shape).is_err());
-        assert!(stages(&regions[..13], 3, shape).is_err());
-        assert!(stages(&regions, 2, shape).is_err());
+        assert!(stages(&regions, 4, &shape).is_err());
+        assert!(stages(&regions[..13], 3, &shape).is_err());
+        assert!(stages(&regions, 2, &shape).is_err());
         assert_eq!(instructions("R 3 12 15").unwrap(), 12);
     }
 }
