@@ -33,6 +33,9 @@ pub fn cargo<'a>(folder: &Path, arguments: impl IntoIterator<Item = &'a str>) ->
     command
 }
 
+/// Images with other sensors, where a board has such features.
+pub const FURTHER: &str = "--all-features";
+
 /// Builds them one after the other.
 pub fn build() -> Result<()> {
     setup::targets()?;
@@ -42,7 +45,7 @@ pub fn build() -> Result<()> {
         // Where there is a UF2 file to be made, the host tool builds.
         let uf2 = uf2::check(&folder, &target_folder(), &blob, &cli)?;
         if uf2.is_none() {
-            shell::run(&mut cargo(&folder, ["build", "--quiet", "--release", "--locked"]))?;
+            shell::run(cargo(&folder, ["build", "--quiet", "--release", "--locked"]).arg(FURTHER))?;
         }
         let whole =
             uf2.map_or(String::new(), |len| format!(", its UF2 file holds all of it, {len} bytes"));

@@ -74,7 +74,8 @@ fn clippy() -> Result<()> {
     device.args(["--package", "picovae-qemu", "--package", "picovae-bare"]);
     ok(device.env("PICOVAE_BLOB", &blob).args(deny))?;
     for board in boards::folders()? {
-        ok(boards::cargo(&board, ["clippy", "--quiet", "--locked", "--release"]).args(deny))?;
+        let mut clippy = boards::cargo(&board, ["clippy", "--quiet", "--locked", "--release"]);
+        ok(clippy.arg(boards::FURTHER).args(deny))?;
     }
     Ok(())
 }

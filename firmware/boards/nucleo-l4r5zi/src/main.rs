@@ -17,15 +17,10 @@ use embassy_stm32::rcc;
 use embassy_stm32::time::Hertz;
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{bind_interrupts, dma, interrupt, peripherals};
-use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
-use embassy_sync::zerocopy_channel::{Channel, Sender};
-use embassy_time::{Delay, Duration, Ticker};
+use embassy_time::Duration;
 use panic_probe as _;
-use picovae_app::{Alarm, Batch, Counters, Units, Watch, Watchdog, open, sample, score};
-use picovae_core::Arena;
-use picovae_sensors::lis3dh::{self, Lis3dh};
-use picovae_sensors::supervise::{Policy, Supervised};
-use static_cell::{ConstStaticCell, StaticCell};
+use picovae_app::{Alarm, Counters, Memory, Sampled, Units, Watchdog, sample_every, score};
+use picovae_sensors::lis3dh::{self, AXES, FIFO_LEN, Lis3dh};
 
 /// What `build.rs` found in the blob.
 #[allow(missing_docs)]
@@ -35,11 +30,7 @@ mod model {
 
 /// Counts a g in the fan's recordings. Another model may have others: `picovae inspect --json` (`input_lsb`).
 const UNITS: Units = Units { model: 2_048, sensor: lis3dh::COUNTS_PER_G as i16 };
-/// Axes of the accelerometer.
-const AXES: usize = 3;
-/// All that the sensor's FIFO holds: 160 ms.
-type Frames = Batch<AXES, 32>;
-/// Time between two looks at the FIFO.
+/// Time between two looks at the sensor's FIFO, which holds 160 ms.
 const PACE: Duration = Duration::from_millis(50);
 
 bind_interrupts!(struct Interrupts {
@@ -49,10 +40,7 @@ bind_interrupts!(struct Interrupts {
     DMA1_CHANNEL2 => dma::InterruptHandler<peripherals::DMA1_CH2>;
 });
 
-static ARENA: ConstStaticCell<Arena<{ model::ARENA_LEN }>> = ConstStaticCell::new(Arena::new());
-static RING: ConstStaticCell<[i16; model::INPUT_LEN]> = ConstStaticCell::new([0; model::INPUT_LEN]);
-static BATCHES: ConstStaticCell<[Frames; 2]> = ConstStaticCell::new([Frames::new(); 2]);
-static CHANNEL: StaticCell<Channel<'static, CriticalSectionRawMutex, Frames>> = StaticCell::new();
+static MEMORY: Memory<{ model::ARENA_LEN }, { model::INPUT_LEN }, AXES, FIFO_LEN> = Memory::new();
 static COUNTERS: Counters = Counters::new();
 static SAMPLING: InterruptExecutor = InterruptExecutor::new();
 
@@ -72,13 +60,8 @@ fn UART5() {
 }
 
 #[embassy_executor::task]
-async fn sampling(
-    bus: I2c<'static, Async, Master>,
-    mut batches: Sender<'static, CriticalSectionRawMutex, Frames>,
-) {
-    let sensor = Lis3dh::new(bus, lis3dh::ADDRESS_LOW);
-    let mut sensor = Supervised::new(sensor, Delay, Policy::default());
-    sample(&mut sensor, &mut Ticker::every(PACE), &mut batches, &COUNTERS).await
+async fn sampling(bus: I2c<'static, Async, Master>, sampled: Sampled<AXES, FIFO_LEN>) {
+    sample_every(PACE, Lis3dh::new(bus, lis3dh::ADDRESS_LOW), sampled, &COUNTERS).await
 }
 
 #[embassy_executor::main]
@@ -96,10 +79,7 @@ async fn main(_spawner: Spawner) {
         divr: Some(rcc::PllRDiv::DIV2),
     });
     let board = embassy_stm32::init(config);
-    let Ok(model) = open(model::blob()) else { return };
-    let (arena, ring) = (ARENA.take().bytes(), RING.take());
-    let windows = &model::WINDOWS.0;
-    let Some(mut watch) = Watch::begin(&model, arena, ring, windows, AXES) else { return };
+    let Some(mut app) = MEMORY.begin(model::blob(), &model::WINDOWS.0) else { return };
 
     let mut alarm = Alarm::active_high(Output::new(board.PB14, Level::Low, Speed::Low));
     let mut config = i2c::Config::default();
@@ -107,14 +87,13 @@ async fn main(_spawner: Spawner) {
     let (scl, sda) = (board.PB8, board.PB9);
     let bus = I2c::new(board.I2C1, scl, sda, board.DMA1_CH1, board.DMA1_CH2, Interrupts, config);
 
-    let (batches, mut judged) = CHANNEL.init(Channel::new(BATCHES.take())).split();
     // Below the drivers' interrupts, above thread mode.
     interrupt::UART5.set_priority(Priority::P12);
     let spawner = SAMPLING.start(interrupt::UART5);
-    if let Ok(task) = sampling(bus, batches) {
+    if let Ok(task) = sampling(bus, app.sampled) {
         spawner.spawn(task);
     }
     let mut watchdog = Dog(IndependentWatchdog::new(board.IWDG, 8_000_000));
     watchdog.0.unleash();
-    score(&mut watch, &mut judged, UNITS, &mut alarm, &mut watchdog, &COUNTERS).await
+    score(&mut app.watch, &mut app.judged, UNITS, &mut alarm, &mut watchdog, &COUNTERS).await
 }
