@@ -34,6 +34,11 @@ const OVERHEAD: f64 = 8e-6;
 /// else have the whole grid to itself.
 const REACH: f32 = 8.0;
 
+/// The same for channels of states: a command that comes is no wonder.
+const REACH_OF_STATES: f32 = 2.0;
+/// A step of a state, or of a channel that was always 0, counts as a measurement so many deviations away at most.
+const STEP: f32 = 1.0;
+
 /// Scale of a channel that is not to be heard.
 const SILENCE: f32 = 1e5;
 
@@ -75,6 +80,13 @@ pub(super) fn train<'r>(
     progress: &ProgressBar,
 ) -> Result<Trained, FitError> {
     let set = training_set(recordings, &candidate.frontend)?;
+    let mut signal = signal.clone();
+    if candidate.without_states {
+        let zero = signal.constant.iter().filter(|channel| signal.mean[**channel] == 0.0);
+        let silenced: Vec<usize> = signal.states.iter().chain(zero).copied().collect();
+        signal.wandering.extend(silenced);
+    }
+    let signal = &signal;
     let frontend = normalized(&set, &candidate.frontend, signal)?;
     let start = random_vae(frontend, &candidate.architecture, &mut stream(seed, Stream::Init))?;
     let cost = 3.0 * start.macs() as f64 / SPEED + OVERHEAD;
@@ -89,7 +101,9 @@ pub(super) fn train<'r>(
         ..FitConfig::default()
     };
     let (mut vae, _) = crate::train::fit(&start, &set, &config, progress)?;
-    vae.likelihood = Likelihood::Gaussian { precision: Some(residual_precision(&vae, &set)) };
+    let mut precision = residual_precision(&vae, &set);
+    bound_states(&mut precision, &vae.frontend, signal);
+    vae.likelihood = Likelihood::Gaussian { precision: Some(precision) };
     vae.validate()?;
     let indices: Vec<usize> = (0..set.len()).step_by(set.len().div_ceil(4_000)).collect();
     let x = set.features(&vae.frontend, &indices);
@@ -128,10 +142,27 @@ fn normalized(
             reach[at % groups] = reach[at % groups].max(x.abs());
         }
     }
-    for (scale, reach) in fitted.scale.iter_mut().zip(reach) {
-        *scale *= (reach / REACH).max(1.0);
+    for (group, (scale, reach)) in fitted.scale.iter_mut().zip(reach).enumerate() {
+        let most = if signal.states.contains(&group) { REACH_OF_STATES } else { REACH };
+        *scale *= (reach / most).max(1.0);
     }
     Ok(fitted)
+}
+
+/// Commands come when they come: what cannot be foreseen must not drown what is measured.
+fn bound_states(precision: &mut ndarray::Array1<f32>, frontend: &Frontend, signal: &Signal) {
+    if frontend.spectrum.is_some() {
+        return;
+    }
+    let groups = frontend.groups();
+    for (at, precision) in precision.iter_mut().enumerate() {
+        let channel = at % groups;
+        let never = signal.constant.contains(&channel) && signal.mean[channel] == 0.0;
+        let step = if never { 1.0 } else { REACH_OF_STATES };
+        if never || signal.states.contains(&channel) {
+            *precision = precision.min((STEP / step).powi(2));
+        }
+    }
 }
 
 /// LSBs of the device's samples: finer than usual for a channel that moves little about a large
@@ -241,4 +272,38 @@ pub(super) fn separation(quiet: &[f64], loud: &[f64]) -> f64 {
 
 pub(super) fn mean(faults: &[(Fault, f64)]) -> f64 {
     faults.iter().map(|(_, auc)| auc).sum::<f64>() / faults.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_do_not_outweigh_what_is_measured() {
+        let signal = Signal {
+            channels: 4,
+            frames_per_second: None,
+            swings: false,
+            period: None,
+            constant: vec![2, 3],
+            states: vec![1],
+            wandering: vec![],
+            deviation: vec![1.0, 0.1, 0.0, 0.0],
+            mean: vec![0.0, 0.01, 0.0, 230.0],
+        };
+        let frontend = Frontend::identity(2, 1, 4);
+        let mut precision = ndarray::Array1::from_elem(8, 50.0);
+        bound_states(&mut precision, &frontend, &signal);
+        // A measurement and a supply that never moved keep theirs.
+        assert_eq!(precision.to_vec(), [50.0, 0.25, 1.0, 50.0].repeat(2));
+        // A command in one of 200 frames reaches two deviations instead of eight.
+        let samples = (0..4_000).flat_map(|i: usize| {
+            [(i as f32 * 0.3).sin(), f32::from(u8::from(i % 200 == 9)), 0.0, 230.0]
+        });
+        let samples: Vec<f32> = samples.collect();
+        let recording = Recording::from_samples("a", vec![4_000, 4], samples).unwrap();
+        let set = windows([&recording], &frontend, usize::MAX).unwrap();
+        let fitted = normalized(&set, &frontend, &signal).unwrap();
+        assert!((1.0 / fitted.scale[1] - REACH_OF_STATES).abs() < 0.05, "{:?}", fitted.scale);
+    }
 }

@@ -22,10 +22,15 @@ pub struct Candidate {
     pub architecture: Architecture,
     /// Bytes of its blob.
     pub blob_bytes: usize,
+    /// Whether channels of states, and those that were always 0, are silenced.
+    pub without_states: bool,
 }
 
 /// Blobs are planned a little below the flash: the decision and the calibration come on top.
 const SPARE: usize = 256;
+
+/// Samples a window beyond which a network on their means is tried as well.
+const WIDE: usize = 512;
 
 /// All candidates that fit into `flash` bytes.
 pub(super) fn candidates(
@@ -52,6 +57,7 @@ pub(super) fn candidates(
                     frontend: frontend.clone(),
                     architecture,
                     blob_bytes: bytes,
+                    without_states: false,
                 });
                 break;
             }
@@ -108,6 +114,22 @@ pub(super) fn candidates(
             offer(&about, &frontend, &dense(&[96, 64, 48, 32, 24, 16, 12, 8], latent))?;
         }
     }
+    if !remove_mean && !signal.states.is_empty() {
+        // Few recordings show too few of the states' combinations to learn any.
+        let plain = |c: &&Candidate| {
+            c.architecture.convolutions.is_empty() && c.frontend.average < (window / 4).max(2)
+        };
+        let without: Vec<Candidate> = fits
+            .iter()
+            .filter(plain)
+            .map(|c| Candidate {
+                about: format!("{} without states", c.about),
+                without_states: true,
+                ..c.clone()
+            })
+            .collect();
+        fits.extend(without);
+    }
     if fits.is_empty() {
         return Err(FitError::Flash { flash, smallest });
     }
@@ -123,7 +145,19 @@ fn means(raw: &Frontend) -> Vec<Frontend> {
     let fits = |frontend: &Frontend| {
         frontend.average > 1 && frontend.validate().is_ok() && frontend.feature_len() <= 4_096
     };
-    [whole, quarter].into_iter().filter(fits).collect()
+    // Of many channels whole windows of samples take more flash than there is.
+    let few = window_of_few(raw);
+    [Some(whole), Some(quarter), few].into_iter().flatten().filter(fits).collect()
+}
+
+/// The means of sixteenths of a window, where its samples are many.
+fn window_of_few(raw: &Frontend) -> Option<Frontend> {
+    let average = raw.window_len / 16;
+    (raw.feature_len() > WIDE && raw.window_len.is_multiple_of(16)).then(|| Frontend {
+        average,
+        decimate: average,
+        ..raw.clone()
+    })
 }
 
 /// Spectra that fill a window: one long frame, and several shorter ones.

@@ -45,7 +45,8 @@ impl Clips {
         let mut all =
             Self { clips: Vec::new(), channels: 0, rows: None, notes: Vec::new(), columns };
         let mut lengths = Vec::new();
-        for (source, recording) in recordings.into_iter().enumerate() {
+        for (source, mut recording) in recordings.into_iter().enumerate() {
+            all.notes.extend(align(&mut recording, &all.columns));
             let (count, frames, found) = shape_of(&recording, channels, window)?;
             if all.channels == 0 {
                 all.channels = found;
@@ -126,6 +127,28 @@ impl Clips {
     pub(super) fn frames(&self) -> usize {
         self.clips.iter().map(|clip| clip.frames).sum()
     }
+}
+
+/// Brings columns of the same names into this order; says so, or that they have other names.
+fn align(recording: &mut Recording, columns: &[String]) -> Option<String> {
+    let found = &recording.columns;
+    if found.is_empty() || columns.is_empty() || found == columns || found.len() != columns.len() {
+        return None;
+    }
+    let name = recording.path.file_name().unwrap_or_default().to_string_lossy();
+    let places: Option<Vec<usize>> =
+        columns.iter().map(|wanted| found.iter().position(|name| name == wanted)).collect();
+    let Some(places) = places else {
+        let (found, columns) = (found.join(", "), columns.join(", "));
+        return Some(format!("{name}: its columns {found} are taken for {columns}, in this order"));
+    };
+    let note = format!("{name}: its columns were brought into the first recording's order");
+    for frame in recording.samples.chunks_exact_mut(columns.len()) {
+        let before = frame.to_vec();
+        frame.iter_mut().zip(&places).for_each(|(x, place)| *x = before[*place]);
+    }
+    recording.columns = columns.to_vec();
+    Some(note)
 }
 
 /// Clips, frames of each, channels.
@@ -271,6 +294,23 @@ mod tests {
         let error =
             Clips::new(vec![recording(&[3, 2], vec![nan, 1.0, nan, 1.0, 1.0, 1.0])], None, None);
         assert!(matches!(error, Err(FitError::Missing { .. })));
+    }
+
+    #[test]
+    fn columns_are_brought_into_one_order() {
+        let of = |names: [&str; 2], samples: Vec<f32>| {
+            let mut recording = recording(&[3, 2], samples);
+            recording.columns = names.map(String::from).to_vec();
+            recording
+        };
+        let first = of(["a", "b"], vec![1.0, 10.0, 2.0, 20.0, 3.0, 30.0]);
+        let swapped = of(["b", "a"], vec![10.0, 1.0, 20.0, 2.0, 30.0, 3.0]);
+        let clips = Clips::new(vec![first.clone(), swapped], None, None).unwrap();
+        assert_eq!(clips.clips[0].samples, clips.clips[1].samples);
+        assert!(clips.notes[0].contains("order"), "{:?}", clips.notes);
+        let other = of(["a", "c"], vec![1.0, 10.0, 2.0, 20.0, 3.0, 30.0]);
+        let clips = Clips::new(vec![first, other], None, None).unwrap();
+        assert!(clips.notes[0].contains("taken for"), "{:?}", clips.notes);
     }
 
     #[test]

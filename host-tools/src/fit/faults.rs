@@ -96,7 +96,7 @@ pub(super) fn damage(
     seed: u64,
 ) -> Result<Vec<Damaged>, FitError> {
     let channels = signal.channels;
-    let moving: Vec<usize> = (0..channels).filter(|channel| signal.measures(*channel)).collect();
+    let moving = signal.faulty_channels();
     let Some(len) = normal.first().map(|window| window.len() / channels) else {
         return Ok(Vec::new());
     };
@@ -175,6 +175,9 @@ impl Series<'_> {
             Fault::Level => (0..len).for_each(|t| *self.at(t) += amount),
             Fault::Noise => {
                 for (at, x) in self.window.iter_mut().enumerate() {
+                    if signal.states.contains(&(at % self.channels)) {
+                        continue;
+                    }
                     let noise: f32 = StandardNormal.sample(rng);
                     *x += 0.5 * severity * signal.deviation[at % self.channels] * noise;
                 }
@@ -235,6 +238,7 @@ mod tests {
             swings: false,
             period: Some(9),
             constant: vec![2],
+            states: vec![],
             wandering: vec![],
             deviation: vec![0.7, 0.7, 0.0],
             mean: vec![0.0, 0.0, 5.0],

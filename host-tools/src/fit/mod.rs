@@ -80,6 +80,9 @@ pub struct Tried {
 /// Shares of the time: comparing all candidates, and training the best one.
 const COMPARING: f64 = 0.65;
 const REFITTING: f64 = 0.35;
+/// Frames that anything can be told from, and the shortest window that is chosen.
+const LEAST: usize = 72;
+const LEAST_WINDOW: usize = 4;
 /// Windows that faults are put into.
 const DAMAGED: usize = 48;
 
@@ -98,6 +101,10 @@ pub fn fit(
     let mut clips = Clips::new(recordings, options.channels, options.window)?;
     if options.renormalize {
         clips.renormalize();
+    }
+    if clips.frames() < LEAST {
+        let (frames, window) = (clips.frames(), options.window.unwrap_or(LEAST_WINDOW));
+        return Err(FitError::TooShort { frames, window, needed: LEAST.max(18 * window) });
     }
     let mut signal = Signal::of(&clips, rate);
     if signal.constant.len() == signal.channels {

@@ -15,6 +15,8 @@ pub struct Signal {
     pub period: Option<usize>,
     /// Channels that never move.
     pub constant: Vec<usize>,
+    /// Channels of a few values beside others that measure: commands and states, which are context.
+    pub states: Vec<usize>,
     /// Channels whose level goes on moving away, so that nothing can be calibrated by it.
     pub wandering: Vec<usize>,
     /// Standard deviation of each channel.
@@ -35,9 +37,19 @@ const FAST_HZ: f64 = 20.0;
 const WANDERS: f64 = 1.2;
 /// Different values from which a channel measures instead of telling states apart.
 const CONTINUOUS: usize = 16;
+/// Values up to which a channel tells states apart, such as a command that is given or not.
+const STATES: usize = 3;
+/// Of a fast signal with a period, a level that moves by less than so many swings is a baseline that wanders.
+const BASELINE: f64 = 2.0;
+/// Longest period by which a signal at an unknown rate is taken to be fast.
+const SHORT: usize = 64;
+/// So many windows long are the recordings at least.
+const SHARE: usize = 40;
 /// Least autocorrelation of a period, and the longest one looked for.
 const PERIODIC: f64 = 0.3;
 const LONGEST: usize = 512;
+/// Share of the power that must be left without the wander: less is rounding.
+const LEFT: f64 = 1e-4;
 
 impl Signal {
     pub(super) fn of(clips: &Clips, frames_per_second: Option<f64>) -> Self {
@@ -59,14 +71,15 @@ impl Signal {
             swings: false,
             period: None,
             constant: Vec::new(),
+            states: Vec::new(),
             wandering: Vec::new(),
             deviation: Vec::new(),
             mean: Vec::new(),
         };
         let mut integer = true;
-        let mut levels = Vec::new();
+        let mut measured = Vec::new();
         let mut best = PERIODIC;
-        let (mut shifts, mut continuous) = (Vec::new(), 0);
+        let (mut shifts, mut continuous, mut short) = (Vec::new(), 0, 0);
         for channel in 0..channels {
             let of = |clip: &[f32]| -> Vec<f64> {
                 clip.iter().skip(channel).step_by(channels).map(|x| f64::from(*x)).collect()
@@ -87,9 +100,20 @@ impl Signal {
             }
             let series: Vec<Vec<f64>> = sampled.iter().map(|clip| of(clip)).collect();
             integer &= series.iter().flatten().all(|x| x.fract() == 0.0 && x.abs() <= 32_768.0);
-            levels.extend(level_over_swing(&series));
+            if is_state(&series) {
+                signal.states.push(channel);
+                continue;
+            }
+            let found = period(&series);
+            if let Some((period, strength)) = found
+                && strength > best
+            {
+                (signal.period, best) = (Some(period), strength);
+            }
+            let periodic = found.filter(|(_, strength)| *strength > PERIODIC);
             if is_continuous(&series) {
                 continuous += 1;
+                short += usize::from(periodic.is_some_and(|(period, _)| period <= SHORT));
                 let whole: Vec<Vec<f64>> = match clips.rows {
                     // Many clips are one stretch of time.
                     Some(_) => vec![clips.clips.iter().flat_map(|c| of(&c.samples)).collect()],
@@ -97,17 +121,26 @@ impl Signal {
                 };
                 shifts.extend(shift(&whole).map(|shift| (channel, shift)));
             }
-            if let Some((period, strength)) = period(&series)
-                && strength > best
-            {
-                (signal.period, best) = (Some(period), strength);
-            }
+            measured.push(series);
         }
+        if signal.states.len() + signal.constant.len() == channels {
+            // Nothing measures: the states are all there is.
+            signal.states.clear();
+        }
+        // The level is what stays when a period is over: of all channels, as they hang together.
+        let stretch = signal.period.map_or(STRETCH, |period| STRETCH.max(2 * period));
+        let mut levels: Vec<f64> =
+            measured.iter().filter_map(|series| level_over_swing(series, stretch)).collect();
         levels.sort_by(f64::total_cmp);
-        let steady = levels.get(levels.len() / 2).is_some_and(|level| *level < LEVEL);
-        // Whole numbers at an unknown rate are a converter's counts.
-        let fast = frames_per_second.map_or(integer, |rate| rate >= FAST_HZ);
-        signal.swings = steady && fast;
+        let level = levels.get(levels.len() / 2).copied().unwrap_or(f64::MAX);
+        // Whole numbers at an unknown rate are a converter's counts, what turns back within few frames a vibration.
+        let fast = frames_per_second
+            .map_or((integer && !measured.is_empty()) || 2 * short > continuous, |rate| {
+                rate >= FAST_HZ
+            });
+        let known = frames_per_second.is_some() || integer;
+        let most = if signal.period.is_some() && known { BASELINE } else { LEVEL };
+        signal.swings = fast && level < most;
         if !signal.swings {
             shifts.retain(|(_, shift)| *shift > WANDERS);
             shifts.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -122,17 +155,24 @@ impl Signal {
         !self.constant.contains(&channel) && !self.wandering.contains(&channel)
     }
 
+    /// Channels that faults are put into.
+    pub(super) fn faulty_channels(&self) -> Vec<usize> {
+        (0..self.channels).filter(|c| self.measures(*c) && !self.states.contains(c)).collect()
+    }
+
     /// Frames a window where nobody said.
     pub(super) fn window(&self, frames: usize) -> usize {
         let wanted = match (self.swings, self.period) {
-            (true, Some(period)) => (4 * period).clamp(64, 512).next_power_of_two(),
+            (true, Some(period)) => (8 * period).clamp(128, 512).next_power_of_two(),
             (true, None) => 256,
             (false, Some(period)) => (2 * period).clamp(16, 64),
             (false, None) => 32,
         };
         // A window of features that a network of this kind of size can read, and enough windows.
-        let most = (2_048 / self.channels.max(1)).min(frames / 80).max(4);
-        wanted.min(most)
+        let most = (2_048 / self.channels.max(1)).min(frames / SHARE).max(super::LEAST_WINDOW);
+        let window = wanted.min(most);
+        // Means of a half, a quarter, a sixteenth of it have to come out even.
+        if self.swings || window < 16 { window } else { window / 16 * 16 }
     }
 
     /// Frames from window to window where nobody said.
@@ -142,10 +182,10 @@ impl Signal {
 }
 
 /// Deviation of the stretches' means over the mean deviation within them.
-fn level_over_swing(series: &[Vec<f64>]) -> Option<f64> {
+fn level_over_swing(series: &[Vec<f64>], len: usize) -> Option<f64> {
     let (mut means, mut swing) = (Vec::new(), 0.0);
-    for stretch in series.iter().flat_map(|clip| clip.chunks(STRETCH)) {
-        if stretch.len() < STRETCH / 2 {
+    for stretch in series.iter().flat_map(|clip| clip.chunks(len)) {
+        if stretch.len() < len / 2 {
             continue;
         }
         let mean = stretch.iter().sum::<f64>() / stretch.len() as f64;
@@ -164,10 +204,19 @@ fn level_over_swing(series: &[Vec<f64>]) -> Option<f64> {
 
 /// Whether a channel takes many values.
 fn is_continuous(series: &[Vec<f64>]) -> bool {
+    takes_more_than(CONTINUOUS, series)
+}
+
+/// Whether a channel takes very few.
+fn is_state(series: &[Vec<f64>]) -> bool {
+    !takes_more_than(STATES, series)
+}
+
+fn takes_more_than(count: usize, series: &[Vec<f64>]) -> bool {
     let mut values = std::collections::BTreeSet::new();
     series.iter().flatten().any(|x| {
         values.insert(x.to_bits());
-        values.len() > CONTINUOUS
+        values.len() > count
     })
 }
 
@@ -190,6 +239,25 @@ fn shift(clips: &[Vec<f64>]) -> Option<f64> {
     shifts.get(shifts.len() / 2).copied()
 }
 
+/// A series without its mean; of a long one without the mean of what is around each frame, as a baseline
+/// that wanders hides any period. Nothing where nothing is left.
+fn without_wander(series: &[f64]) -> Option<Vec<f64>> {
+    let mean = series.iter().sum::<f64>() / series.len() as f64;
+    let centered: Vec<f64> = series.iter().map(|x| x - mean).collect();
+    if series.len() < 4 * LONGEST {
+        return Some(centered);
+    }
+    let around = 2 * LONGEST + 1;
+    let mut sum: f64 = centered[..around].iter().sum();
+    let mut quick = Vec::with_capacity(series.len() - around + 1);
+    for start in 0..=series.len() - around {
+        quick.push(centered[start + LONGEST] - sum / around as f64);
+        sum += centered.get(start + around).copied().unwrap_or(0.0) - centered[start];
+    }
+    let power = |series: &[f64]| series.iter().map(|x| x * x).sum::<f64>() / series.len() as f64;
+    (power(&quick) > LEFT * power(&centered)).then_some(quick)
+}
+
 /// The lag of the greatest autocorrelation behind its first fall below 0, and that correlation.
 fn period(series: &[Vec<f64>]) -> Option<(usize, f64)> {
     let longest = series.iter().max_by_key(|clip| clip.len())?;
@@ -197,8 +265,7 @@ fn period(series: &[Vec<f64>]) -> Option<(usize, f64)> {
     if frames.len() < 32 {
         return None;
     }
-    let mean = frames.iter().sum::<f64>() / frames.len() as f64;
-    let frames: Vec<f64> = frames.iter().map(|x| x - mean).collect();
+    let frames = without_wander(frames)?;
     let at = |lag: usize| {
         let products = frames.iter().zip(&frames[lag..]).map(|(a, b)| a * b).sum::<f64>();
         products / (frames.len() - lag) as f64
@@ -239,12 +306,56 @@ mod tests {
         let vibration = signal(None, sine);
         assert!(vibration.swings, "{vibration:?}");
         assert_eq!((vibration.period, &vibration.constant[..]), (Some(10), &[1][..]));
-        assert_eq!(vibration.window(100_000), 64);
+        assert_eq!(vibration.window(100_000), 128);
         // The same numbers once a minute are no vibration.
         assert!(!signal(Some(1.0 / 60.0), sine).swings);
         let drift = signal(Some(200.0), |i| 20.0 + i as f32 * 0.01);
         assert!(!drift.swings && drift.period.is_none(), "{drift:?}");
         assert_eq!(signal(Some(1.0), |_| 3.0).constant, [0, 1]);
+    }
+
+    #[test]
+    fn a_heartbeat_swings_though_its_baseline_wanders() {
+        let beat = |i: usize| {
+            let phase = (i % 290) as f32 - 100.0;
+            let wander = 60.0 * (i as f32 / 900.0).sin();
+            (1024.0 + wander + 220.0 * (-(phase / 12.0).powi(2)).exp()).round()
+        };
+        let lead = signal(Some(360.0), beat);
+        assert!(lead.swings, "{lead:?}");
+        assert_eq!(lead.window(100_000), 512);
+        // Once a second that is a process, whose level counts.
+        assert!(!signal(Some(1.0), beat).swings);
+    }
+
+    #[test]
+    fn a_vibration_is_known_without_counts_and_rate() {
+        let vibration = signal(None, |i| 9.81 + 0.03 * (i as f32 * 0.7).sin());
+        assert!(vibration.swings, "{vibration:?}");
+        // What turns back slowly, or not at all, is no vibration.
+        assert!(!signal(None, |i| 9.81 + 0.03 * (i as f32 * 0.03).sin()).swings);
+        assert!(!signal(None, |i| ((i * i * 31 + 7 * i) % 1_009) as f32 / 100.0).swings);
+    }
+
+    #[test]
+    fn commands_are_told_from_what_measures() {
+        let telemetry = |commands_only: bool| {
+            let samples = (0..3_000).flat_map(|i: usize| {
+                let command = f32::from(u8::from(i.is_multiple_of(37)));
+                let measured = if commands_only { -1.0 } else { (i as f32 * 0.05).sin() };
+                [measured, command, 0.0]
+            });
+            let recording =
+                Recording::from_samples("a", vec![3_000, 3], samples.collect()).unwrap();
+            Signal::of(&Clips::new(vec![recording], None, None).unwrap(), None)
+        };
+        let signal = telemetry(false);
+        assert_eq!((&signal.states[..], &signal.constant[..]), (&[1][..], &[2][..]));
+        assert_eq!(signal.faulty_channels(), [0]);
+        // Where nothing measures, the states are what can go wrong.
+        let signal = telemetry(true);
+        assert_eq!((&signal.states[..], signal.faulty_channels()), (&[][..], vec![1]));
+        assert!(!signal.swings);
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Parts {
         let frames = clips.frames();
         let too_short = || {
             let windows: usize = LEAST.iter().sum();
-            // Half a window from one to the next is enough; gaps come on top.
+            // A quarter of a window from one to the next is enough; validation is the shortest part, gaps come on top.
             Err(FitError::TooShort { frames, window, needed: window * (windows / 2 + 3) })
         };
         let channels = clips.channels;
@@ -65,7 +65,7 @@ impl Parts {
             }
         }
         let windows = |part: &[Recording]| {
-            let hop = (window / 2).max(1);
+            let hop = (window / 4).max(1);
             let of = |r: &Recording| match r.shape[..] {
                 [rows, len, _] => rows * ((len - window) / hop + 1),
                 [len, _] => (len - window) / hop + 1,

@@ -246,9 +246,13 @@ mod tests {
     #[test]
     fn channels_are_read_and_the_rest_is_not() {
         let path = Path::new("t.parquet");
-        for compression in
-            [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::GZIP(Default::default())]
-        {
+        let compressions = [
+            Compression::UNCOMPRESSED,
+            Compression::SNAPPY,
+            Compression::GZIP(Default::default()),
+            Compression::ZSTD(Default::default()),
+        ];
+        for compression in compressions {
             let options = ReadOptions::default();
             let recording = read(path, table(compression), &options).unwrap();
             assert_eq!(

@@ -10,9 +10,42 @@ const STEP_TOLERANCE: f64 = 1e-3;
 
 const NAMES: [&str; 7] = ["time", "timestamp", "ts", "datetime", "date", "index", "unnamed: 0"];
 
+/// Words that names of times with a unit are made of.
+const TIMES: [&str; 5] = ["time", "timestamp", "ts", "elapsed", "uptime"];
+
+/// Units a second.
+const UNITS: [(&[&str], f64); 4] = [
+    (&["s", "sec", "seconds"], 1.0),
+    (&["ms", "msec", "millis", "milliseconds"], 1e3),
+    (&["us", "µs", "usec", "micros", "microseconds"], 1e6),
+    (&["ns", "nanos", "nanoseconds"], 1e9),
+];
+
 /// Whether a header names a column of timestamps or row numbers.
 pub(super) fn is_named(name: &str) -> bool {
-    NAMES.iter().any(|known| known.eq_ignore_ascii_case(name.trim()))
+    NAMES.iter().any(|known| known.eq_ignore_ascii_case(name.trim())) || named_unit(name).is_some()
+}
+
+/// Units a second by a name such as `time_ms`, `Time (s)`, `seconds_elapsed` or `millis`.
+fn named_unit(name: &str) -> Option<f64> {
+    let name = name.to_lowercase();
+    let words: Vec<&str> =
+        name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let unit =
+        |word: &str| UNITS.iter().find(|(names, _)| names.contains(&word)).map(|(_, unit)| *unit);
+    match words[..] {
+        // `s` alone may be anything.
+        [word] if word.len() > 4 => unit(word),
+        [_, _, ..] => {
+            let (times, others): (Vec<&str>, Vec<&str>) =
+                words.iter().partition(|word| TIMES.contains(word));
+            match others[..] {
+                [other] if !times.is_empty() => unit(other),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
 }
 
 /// Frames a second by the first column of timestamps, if there is one: the reciprocal of the
@@ -24,12 +57,13 @@ pub(super) fn rate(table: &Table) -> Option<f64> {
         let named = table.has_header
             && is_named(&table.names[column])
             && !is_row_number(&table.names[column]);
+        let by_name = table.has_header.then(|| named_unit(&table.names[column])).flatten();
         let times: Option<Vec<(f64, f64)>> = data
             .iter()
             .map(|record| {
                 let cell = record.get(column)?;
                 match number(cell) {
-                    Some(time) => named.then(|| (time, unit(time))),
+                    Some(time) => named.then(|| (time, by_name.unwrap_or_else(|| unit(time)))),
                     None => Some((seconds(cell)?, 1.0)),
                 }
             })
@@ -69,19 +103,40 @@ fn unit(time: f64) -> f64 {
     }
 }
 
-/// Seconds of a date and time as ISO 8601 writes it, `2020-03-09 10:14:33.5`; time zones are ignored.
+/// Seconds of a date and time as ISO 8601 writes it, `2020-03-09 10:14:33.5`, or of a time alone, also of
+/// half a day; time zones are ignored. Of dates in another order only steps within a day are right, which is what most are.
 fn seconds(cell: &str) -> Option<f64> {
-    let (date, time) = cell.split_once([' ', 'T']).unwrap_or((cell, "0:0"));
+    let (cell, noon) = match cell.rsplit_once(' ') {
+        Some((rest, half)) if half.eq_ignore_ascii_case("am") => (rest, Some(0.0)),
+        Some((rest, half)) if half.eq_ignore_ascii_case("pm") => (rest, Some(12.0)),
+        _ => (cell, None),
+    };
+    let (date, time) = match cell.split_once([' ', 'T']) {
+        Some((date, time)) => (Some(date), time),
+        None if cell.contains(':') => (None, cell),
+        None => (Some(cell), "0:0"),
+    };
+    let days = date.map_or(Some(0), days)?;
+    let time = time.trim_end_matches('Z').split(['+', '-']).next().unwrap_or(time);
+    let parts: Option<Vec<f64>> = time.split(':').map(|part| part.parse().ok()).collect();
+    let (hours, minutes, seconds) = match parts?[..] {
+        [hours, minutes, seconds] => (hours, minutes, seconds),
+        // Minutes have no fractions: these are minutes and seconds.
+        [minutes, seconds] if time.contains('.') => (0.0, minutes, seconds),
+        [hours, minutes] => (hours, minutes, 0.0),
+        _ => return None,
+    };
+    let hours = noon.map_or(hours, |noon| hours % 12.0 + noon);
+    Some(days as f64 * 86_400.0 + hours * 3_600.0 + minutes * 60.0 + seconds)
+}
+
+/// Days of a date.
+fn days(date: &str) -> Option<i64> {
     let mut date = date.split(['-', '/']).map(|part| part.parse::<i64>().ok());
     let (year, month, day) = (date.next()??, date.next()??, date.next()??);
     // Months of a year that begins in March, so that the leap day comes last.
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day;
-    let time = time.trim_end_matches('Z').split(['+', '-']).next().unwrap_or(time);
-    let mut parts = time.split(':').map(|part| part.parse::<f64>().ok());
-    let (hours, minutes) = (parts.next()??, parts.next()??);
-    let seconds = parts.next().unwrap_or(Some(0.0))?;
-    Some(days as f64 * 86_400.0 + hours * 3_600.0 + minutes * 60.0 + seconds)
+    Some(365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day)
 }
 
 /// Watches whether a column's values rise (or fall) by a constant step.
@@ -154,6 +209,12 @@ mod tests {
     fn names_are_known_in_any_case() {
         assert!(is_named("Time") && is_named("TIMESTAMP") && is_named("Unnamed: 0"));
         assert!(!is_named("t") && !is_named("times") && !is_named("0"));
+        let units =
+            ["time_ms", "Time (s)", "seconds_elapsed", "millis", "timestamp [us]"].map(named_unit);
+        assert_eq!(units, [1e3, 1.0, 1.0, 1e3, 1e6].map(Some));
+        assert!(
+            ["ms", "time", "valve s", "time to fail ms"].iter().all(|n| named_unit(n).is_none())
+        );
     }
 
     #[test]
@@ -170,6 +231,12 @@ mod tests {
         let epoch = "ts,x\n1700000000000,5\n1700000000010,7\n1700000000020,5\n";
         assert!((rate_of(epoch).unwrap() - 100.0).abs() < 1e-6);
         assert_eq!(rate_of("time,x\n0.0,1\n0.5,2\n1.0,1\n"), Some(2.0));
+        assert!((rate_of("time_ms,x\n0,1\n10,2\n20,1\n").unwrap() - 100.0).abs() < 1e-9);
+        assert!(
+            (rate_of("when,x\n0:00.000,1\n0:00.004,2\n0:00.008,1\n").unwrap() - 250.0).abs() < 1e-6
+        );
+        let halves = "time,x\n2/14/2014 11:55 AM,1\n2/14/2014 12:00 PM,2\n2/14/2014 12:05 PM,1\n";
+        assert!((rate_of(halves).unwrap() - 1.0 / 300.0).abs() < 1e-12);
         assert_eq!(rate_of("index,x\n0,1\n1,2\n2,1\n"), None);
         assert_eq!(rate_of("a,b\n1,1\n2,2\n3,1\n"), None);
     }
