@@ -83,6 +83,8 @@ const REFITTING: f64 = 0.35;
 /// Frames that anything can be told from, and the shortest window that is chosen.
 const LEAST: usize = 72;
 const LEAST_WINDOW: usize = 4;
+/// By so much must a network be better that does not hear states: faults of the states it would not tell.
+const STATES: f64 = 0.02;
 /// Windows that faults are put into.
 const DAMAGED: usize = 48;
 
@@ -173,12 +175,19 @@ pub fn fit(
     }
     let best_of = |tried: &Tried| {
         let wanted = tried.separations.iter().find(|s| options.score.is_none_or(|k| k == s.score));
-        wanted.or(tried.separations.first()).map_or(-1.0, |s| s.mean)
+        let worth = if tried.candidate.without_states { STATES } else { 0.0 };
+        wanted.or(tried.separations.first()).map_or(-1.0, |s| s.mean - worth)
     };
     tried.sort_by(|a, b| best_of(b).total_cmp(&best_of(a)));
     let Some(best) = tried.first().filter(|tried| !tried.separations.is_empty()) else {
         return Err(failure.unwrap_or(FitError::Constant));
     };
+    if best.candidate.without_states {
+        notes.push(format!(
+            "{} channels of states or commands are not listened to: what is measured tells more without them",
+            signal.states.len()
+        ));
+    }
     let bar = progress(&format!("{}, on all", best.candidate.about));
     let both = parts.train.iter().chain(&parts.validation);
     let mut trained =
