@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::Cli;
 use crate::firmware::{self, Content, Image};
-use crate::qemu::{self, CORES};
+use crate::qemu::{self, CORES, Core};
 use crate::recordings::{self, Entry, Model};
 use crate::streams::{self, Lessons};
 use crate::{overrun, setup, shell};
@@ -193,11 +193,23 @@ fn run_streams(
         let lessons = if index == 0 { Lessons::FIRST } else { Lessons::default() };
         let host = streams::host(&name, &model.blob, recording, Some(rows), lessons, cli)?;
         events += host.events();
-        for (image, core) in images.iter().zip(&CORES) {
-            equal &= host.compare(&name, image, core, RATE_HZ)?.is_some();
-            if index > 0 {
-                let stream = (model.blob.as_path(), &host);
-                equal &= overrun::check(&name, stream, (image, core), RATE_HZ, cli)?;
+        let check = |place: (&Image, &Core)| -> Result<bool> {
+            let equal = host.compare(&name, place.0, place.1, RATE_HZ)?.is_some();
+            let stream = (model.blob.as_path(), &host);
+            Ok(equal && (index == 0 || overrun::check(&name, stream, place, RATE_HZ, cli)?))
+        };
+        let places: Vec<_> = images.iter().zip(&CORES).collect();
+        for pair in places.chunks(2) {
+            let finished: Vec<_> = std::thread::scope(|scope| {
+                let spawn = |place: &(_, _)| {
+                    let (check, place) = (&check, *place);
+                    scope.spawn(move || check(place))
+                };
+                let threads: Vec<_> = pair.iter().map(spawn).collect();
+                threads.into_iter().map(|thread| thread.join()).collect()
+            });
+            for result in finished {
+                equal &= result.ok().context("a thread died")??;
             }
         }
     }

@@ -23,10 +23,15 @@ pub type Judged<const N: usize, const LEN: usize> =
 /// gives at once at most: all of its FIFO.
 pub struct Memory<const ARENA: usize, const INPUT: usize, const N: usize, const LEN: usize> {
     model: StaticCell<Model<'static>>,
-    arena: ConstStaticCell<Arena<ARENA>>,
-    ring: ConstStaticCell<[i16; INPUT]>,
-    batches: ConstStaticCell<[Batch<N, LEN>; 2]>,
+    buffers: ConstStaticCell<Buffers<ARENA, INPUT, N, LEN>>,
     channel: StaticCell<Channel<'static, CriticalSectionRawMutex, Batch<N, LEN>>>,
+}
+
+/// What needs no more than zeros.
+struct Buffers<const ARENA: usize, const INPUT: usize, const N: usize, const LEN: usize> {
+    arena: Arena<ARENA>,
+    ring: [i16; INPUT],
+    batches: [Batch<N, LEN>; 2],
 }
 
 /// What the tasks are made of.
@@ -46,9 +51,11 @@ impl<const ARENA: usize, const INPUT: usize, const N: usize, const LEN: usize>
     pub const fn new() -> Self {
         Self {
             model: StaticCell::new(),
-            arena: ConstStaticCell::new(Arena::new()),
-            ring: ConstStaticCell::new([0; INPUT]),
-            batches: ConstStaticCell::new([Batch::new(); 2]),
+            buffers: ConstStaticCell::new(Buffers {
+                arena: Arena::new(),
+                ring: [0; INPUT],
+                batches: [Batch::new(); 2],
+            }),
             channel: StaticCell::new(),
         }
     }
@@ -57,9 +64,9 @@ impl<const ARENA: usize, const INPUT: usize, const N: usize, const LEN: usize>
     /// `None` where the blob is refused or reads another number of channels than `N`, or the second time; it is logged.
     pub fn begin(&'static self, blob: &'static [u8], windows: &[u8]) -> Option<Begun<N, LEN>> {
         let model = self.model.try_init(open(blob).ok()?)?;
-        let (arena, ring) = (self.arena.try_take()?, self.ring.try_take()?);
+        let Buffers { arena, ring, batches } = self.buffers.try_take()?;
         let watch = Watch::begin(model, arena.bytes(), ring, windows, N)?;
-        let channel = self.channel.try_init(Channel::new(self.batches.try_take()?))?;
+        let channel = self.channel.try_init(Channel::new(batches))?;
         let (sampled, judged) = channel.split();
         Some(Begun { watch, sampled, judged })
     }

@@ -103,7 +103,7 @@ where
             match fault {
                 Fault::Overrun { lost } => {
                     counters.overruns.raise(1);
-                    counters.lost.raise(lost);
+                    counters.lost.raise(lost.into());
                 }
                 _ => counters.faults.raise(1),
             }
@@ -124,7 +124,7 @@ fn log(fault: Fault, faults: u32) {
         Fault::Identity { found } => defmt::error!("sensor: it says it is {=u8:#x}", found),
         Fault::NoAcknowledge => defmt::error!("sensor: nobody answers (fault {=u32})", faults),
         Fault::Overrun { lost } => {
-            defmt::warn!("sensor: samples were lost, {=u32} at least (fault {=u32})", lost, faults)
+            defmt::warn!("sensor: samples were lost, {=u16} at least (fault {=u32})", lost, faults)
         }
         Fault::Stuck => defmt::error!("sensor: stuck (fault {=u32})", faults),
     }

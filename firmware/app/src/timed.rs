@@ -33,9 +33,9 @@ impl<C> Timed<C> {
     }
 
     /// Frames that were due and are past.
-    fn missed(&self) -> u32 {
+    fn missed(&self) -> u16 {
         let since = Instant::now().saturating_duration_since(self.due).as_ticks();
-        u32::try_from(since / self.period.as_ticks().max(1)).unwrap_or(u32::MAX)
+        u16::try_from(since / self.period.as_ticks().max(1)).unwrap_or(u16::MAX)
     }
 }
 
@@ -54,7 +54,7 @@ impl<C: Converter<N>, const N: usize> Sensor<N> for Timed<C> {
                 if count > 0 {
                     break;
                 }
-                self.due += self.period * lost;
+                self.due += self.period * lost.into();
                 return Err(Fault::Overrun { lost });
             }
             Timer::at(self.due).await;

@@ -109,8 +109,8 @@ impl Sensor<CHANNELS> for Played {
                         break;
                     }
                 }
-                let lost = (self.given - before) as u32;
-                defmt::info!("lost_behind={=u64} lost_frames={=u32}", before, lost);
+                let lost = u16::try_from(self.given - before).unwrap_or(u16::MAX);
+                defmt::info!("lost_behind={=u64} lost_frames={=u16}", before, lost);
                 return Err(Fault::Overrun { lost });
             }
             room = room.min(waiting as usize);

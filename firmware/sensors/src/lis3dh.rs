@@ -103,7 +103,7 @@ impl<I: I2c> Sensor<3> for Lis3dh<I> {
             // Emptied, so that what follows is whole again.
             self.set(&[(FIFO_CTRL_REG, BYPASS), (FIFO_CTRL_REG, STREAM)]).await?;
             // What was in it, and the one that was overwritten; of further ones the sensor tells nothing.
-            return Err(Fault::Overrun { lost: FIFO_LEN as u32 + 1 });
+            return Err(Fault::Overrun { lost: FIFO_LEN as u16 + 1 });
         }
         let level = usize::from(source & LEVEL).min(frames.len());
         for frame in frames.iter_mut().take(level) {

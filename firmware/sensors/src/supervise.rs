@@ -20,8 +20,8 @@ pub enum Fault {
     NoAcknowledge,
     /// Samples were overwritten before they were read.
     Overrun {
-        /// How many frames at least; 0 where nobody can tell.
-        lost: u32,
+        /// How many frames at least; 0 where nobody can tell. Small, so that a fault fits a register.
+        lost: u16,
     },
     /// Every sample is the same.
     Stuck,
