@@ -249,12 +249,17 @@ pub(super) fn separations(
         .iter()
         .map(|score| Separation { score: *score, mean: 0.0, faults: Vec::new() })
         .collect();
-    for set in damaged {
-        let clips = set.windows.clips(&once(frontend, window))?;
+    let scores_once = |windows: &Recording| -> Result<Vec<Vec<f64>>, FitError> {
+        let clips = windows.clips(&once(frontend, window))?;
         let x = clips.features(frontend, 0..clips.window_count());
-        let loud = scores(vae, latents, kinds, x.view());
-        for ((loud, quiet), found) in loud.iter().zip(&quiet).zip(&mut found) {
-            found.faults.push((set.fault, separation(quiet, loud)));
+        Ok(scores(vae, latents, kinds, x.view()))
+    };
+    let whole = damaged.first().map(|set| scores_once(&set.whole)).transpose()?;
+    let whole = whole.unwrap_or_default();
+    for set in damaged {
+        let loud = scores_once(&set.windows)?;
+        for (((loud, whole), quiet), found) in loud.iter().zip(&whole).zip(&quiet).zip(&mut found) {
+            found.faults.push((set.fault, separation(quiet, whole, loud)));
         }
     }
     for found in &mut found {
@@ -263,8 +268,15 @@ pub(super) fn separations(
     Ok(found)
 }
 
-/// ROC AUC; one half where it is not defined.
-pub(super) fn separation(quiet: &[f64], loud: &[f64]) -> f64 {
+/// ROC AUC of damaged against normal windows, less what the same windows differ by before they are damaged: a few dozen
+/// windows of a few recordings lie above or below the rest by more than a mild fault moves them, which would be chance's
+/// choice among candidates.
+pub(super) fn separation(quiet: &[f64], whole: &[f64], loud: &[f64]) -> f64 {
+    (roc_auc(quiet, loud) - (roc_auc(quiet, whole) - 0.5)).clamp(0.0, 1.0)
+}
+
+/// One half where it is not defined.
+fn roc_auc(quiet: &[f64], loud: &[f64]) -> f64 {
     let scores: Vec<f64> = quiet.iter().chain(loud).copied().collect();
     let labels: Vec<bool> = quiet.iter().map(|_| false).chain(loud.iter().map(|_| true)).collect();
     metrics::roc_auc(&scores, &labels).unwrap_or(0.5)
@@ -305,5 +317,16 @@ mod tests {
         let set = windows([&recording], &frontend, usize::MAX).unwrap();
         let fitted = normalized(&set, &frontend, &signal).unwrap();
         assert!((1.0 / fitted.scale[1] - REACH_OF_STATES).abs() < 0.05, "{:?}", fitted.scale);
+    }
+
+    #[test]
+    fn where_the_damaged_windows_lay_before_does_not_count() {
+        let quiet: Vec<f64> = (0..100).map(f64::from).collect();
+        // All from the upper end; nothing happens to them, then a little does.
+        let whole = [70.5, 80.5, 90.5];
+        assert!((separation(&quiet, &whole, &whole) - 0.5).abs() < 1e-12);
+        let loud = whole.map(|score| score + 5.0);
+        assert!((separation(&quiet, &whole, &loud) - 0.55).abs() < 1e-12);
+        assert!(separation(&quiet, &whole, &[0.0; 3]) < 0.5);
     }
 }

@@ -87,6 +87,8 @@ pub(super) struct Damaged {
     pub(super) fault: Fault,
     /// `[windows][window_len][channels]`.
     pub(super) windows: Recording,
+    /// What they were before.
+    pub(super) whole: Recording,
 }
 
 /// Damages copies of normal windows, `[window_len][channels]` each.
@@ -100,14 +102,16 @@ pub(super) fn damage(
     let Some(len) = normal.first().map(|window| window.len() / channels) else {
         return Ok(Vec::new());
     };
+    let chosen: Vec<&[f32]> = (0..WINDOWS).map(|at| normal[at * normal.len() / WINDOWS]).collect();
+    let whole = Recording::from_samples("whole", vec![WINDOWS, len, channels], chosen.concat())?;
     let mut sets = Vec::new();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     for fault in Fault::ALL.into_iter().filter(|fault| fault.concerns(signal)) {
         let mut samples = Vec::new();
         let mut count = 0;
         for severity in SEVERITIES {
-            for at in 0..WINDOWS {
-                let mut window = normal[at * normal.len() / WINDOWS].to_vec();
+            for before in &chosen {
+                let mut window = before.to_vec();
                 let Some(&channel) = moving.choose(&mut rng) else { continue };
                 let Some(&other) = normal.choose(&mut rng) else { continue };
                 let mut series = Series { window: &mut window, other, channels, channel, len };
@@ -117,7 +121,7 @@ pub(super) fn damage(
             }
         }
         let windows = Recording::from_samples(fault.name(), vec![count, len, channels], samples)?;
-        sets.push(Damaged { fault, windows });
+        sets.push(Damaged { fault, windows, whole: whole.clone() });
     }
     Ok(sets)
 }

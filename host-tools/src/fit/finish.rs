@@ -152,10 +152,15 @@ pub(super) fn finish(
         let assembled = assemble_apart(quantized, &normal, &calibration, &detector)?;
         let model = assembled.blob.model()?;
         let quiet = real_scores(&model, &validation)?;
+        let scores_once = |windows_of: &Recording| -> Result<Vec<f64>, FitError> {
+            let set = windows([windows_of], &once(&frontend, window), usize::MAX)?;
+            Ok(real_scores(&model, &set)?)
+        };
+        let whole = damaged.first().map(|set| scores_once(&set.whole)).transpose()?;
+        let whole = whole.unwrap_or_default();
         let mut faults = Vec::new();
         for set in damaged {
-            let set_windows = windows([&set.windows], &once(&frontend, window), usize::MAX)?;
-            faults.push((set.fault, separation(&quiet, &real_scores(&model, &set_windows)?)));
+            faults.push((set.fault, separation(&quiet, &whole, &scores_once(&set.windows)?)));
         }
         let found = mean(&faults);
         if chosen.as_ref().is_none_or(|best| found > best.separation + CLEARLY) {
