@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod elf;
 mod firmware;
+mod heads;
 mod image_check;
 mod overrun;
 mod parity;

@@ -11,7 +11,7 @@ use crate::firmware::{self, Content, Image};
 use crate::qemu::{self, CORES, Core};
 use crate::recordings::{self, Entry, Model};
 use crate::streams::{self, Lessons};
-use crate::{overrun, setup, shell};
+use crate::{heads, overrun, setup, shell};
 
 /// Command line of the verb.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -47,12 +47,14 @@ struct Row {
     hashes: Vec<(&'static str, String)>,
     /// Events of the streams on the host, and whether every core logged the same.
     streams: Option<(usize, bool)>,
+    /// Likewise of events that name a known state.
+    named: Option<(usize, bool)>,
 }
 
 impl Row {
     fn equal(&self) -> bool {
-        let streams = self.streams.is_none_or(|(_, equal)| equal);
-        streams && self.hashes.windows(2).all(|pair| pair[0].1 == pair[1].1)
+        let told = [self.streams, self.named].into_iter().flatten().all(|(_, equal)| equal);
+        told && self.hashes.windows(2).all(|pair| pair[0].1 == pair[1].1)
     }
 }
 
@@ -138,7 +140,17 @@ fn compare(model: &Model, entry: &Entry, windows: Option<u64>, cli: &Cli) -> Res
     // Fewer windows are asked for where time matters.
     let rows = entry.stream_rows.min(windows.unwrap_or(u64::MAX));
     let rows = (rows > 0).then(|| format!("0..{rows}"));
-    run_everywhere(model, recordings, limit, rows.as_deref(), cli).map(Some)
+    let mut row = run_everywhere(model, recordings.clone(), limit, rows.as_deref(), cli)?;
+    let names = entry.states.iter().map(String::as_str);
+    let states: Vec<(&str, &Path)> = names.zip(recordings.iter().map(PathBuf::as_path)).collect();
+    match rows {
+        // A recording that stands in for all shows none of them.
+        Some(rows) if !states.is_empty() && states.len() == entry.states.len() => {
+            row.named = Some(heads::compare(model, &states, &rows, RATE_HZ, cli)?);
+        }
+        _ => (),
+    }
+    Ok(Some(row))
 }
 
 /// `limit` windows of the recordings on the host and on every core.
@@ -172,7 +184,7 @@ fn run_everywhere(
         Some(rows) => Some(run_streams(model, &recordings, rows, &images, cli)?),
         None => None,
     };
-    Ok(Row { model: model.name.clone(), windows: host.windows, hashes, streams })
+    Ok(Row { model: model.name.clone(), windows: host.windows, hashes, streams, named: None })
 }
 
 /// Frames a second of a stream: what the boards' accelerometer gives, and an emulated M0 keeps up with.
@@ -255,7 +267,8 @@ fn report(rows: &[Row]) -> Value {
                 row.hashes.iter().map(|(id, hash)| ((*id).into(), json!(hash))).collect();
             json!({
                 "model": row.model, "windows": row.windows,
-                "hashes": hashes, "events": row.streams.map(|(events, _)| events), "equal": row.equal(),
+                "hashes": hashes, "events": row.streams.map(|(events, _)| events),
+                "named": row.named.map(|(events, _)| events), "equal": row.equal(),
             })
         })
         .collect();
@@ -272,6 +285,10 @@ fn print(row: &Row) {
         let verdict = if equal { "the same on every core" } else { "DIFFERENT" };
         println!("  streams: {events} events, {verdict}");
     }
+    if let Some((events, equal)) = row.named {
+        let verdict = if equal { "the same on M0 and M4" } else { "DIFFERENT" };
+        println!("  known states: named with {events} events by three kinds of heads, {verdict}");
+    }
 }
 
 #[cfg(test)]
@@ -286,14 +303,18 @@ mod tests {
             windows: 2,
             hashes: ids.map(|id| (id, "0a".to_string())).into(),
             streams: Some((3, true)),
+            named: Some((2, true)),
         };
         assert_eq!(
             report(std::slice::from_ref(&row)).to_string(),
-            r#"{"models":[{"model":"fan-vae","windows":2,"hashes":{"host":"0a","m0":"0a","m3":"0a","m4":"0a","m7":"0a","m33":"0a"},"events":3,"equal":true}]}"#
+            r#"{"models":[{"model":"fan-vae","windows":2,"hashes":{"host":"0a","m0":"0a","m3":"0a","m4":"0a","m7":"0a","m33":"0a"},"events":3,"named":2,"equal":true}]}"#
         );
         row.streams = Some((3, false));
         assert!(!row.equal());
         row.streams = None;
+        row.named = Some((2, false));
+        assert!(!row.equal());
+        row.named = None;
         row.hashes[4].1 = "0b".into();
         assert!(!row.equal());
     }

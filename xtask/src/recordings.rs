@@ -20,6 +20,9 @@ pub struct Entry {
     /// Rows (first axis) of the first two recordings that are streamed, an event log on every core; 0 for none.
     #[serde(default)]
     pub stream_rows: u64,
+    /// What the recordings show, one name each: known states that the model is given heads for. None: no heads.
+    #[serde(default)]
+    pub states: Vec<String>,
     /// Whether `picovae synth` may stand in.
     #[serde(default)]
     pub synthetic: bool,

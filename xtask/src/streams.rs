@@ -171,6 +171,11 @@ impl Host {
         self.stream.events.len()
     }
 
+    /// Those of them that name a known state.
+    pub fn named(&self) -> usize {
+        self.stream.events.iter().filter(|event| !event.resembles.is_empty()).count()
+    }
+
     /// Runs the whole app on an emulated core, the frames coming at `rate_hz` as a sensor's (0: as fast as they are
     /// taken, where sampling always waits for scoring); says where its log differs, or what was late or lost.
     /// `None` where something did.

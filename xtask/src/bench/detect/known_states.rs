@@ -1,10 +1,12 @@
 //! Known faults by name: heads of every kind, fitted to one part of the recordings and judged by another.
 
+use std::path::Path;
+
 use anyhow::Result;
-use serde::Deserialize;
 
 use super::Row;
 use crate::cli::Cli;
+use crate::heads;
 
 /// Recordings of known states, and their parts.
 #[derive(Clone, Debug)]
@@ -17,35 +19,18 @@ pub struct States {
     pub test_rows: &'static str,
 }
 
-/// What is read of `picovae heads --json`.
-#[derive(Debug, Deserialize)]
-struct Named {
-    accuracy: f64,
-    blob_bytes: u64,
-}
-
-/// The kinds; the last one stays in the blob.
-const KINDS: [(&str, &[&str]); 3] = [
-    ("linear discriminant", &["--linear"]),
-    ("diagonal Gaussians", &[]),
-    ("k-means, 4 centers a state", &["--k-means", "4"]),
-];
-
-/// A row a kind; the blob is given the heads, so that the device names what it sees.
+/// A row a kind; the blob is given the last kind's heads, so that the device names what it sees.
 pub fn rows(dataset: &str, blob: &str, states: &States, cli: &Cli) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
+    let blob = Path::new(blob);
     let plain = std::fs::read(blob)?;
-    for (kind, options) in KINDS {
+    for (kind, options) in heads::KINDS {
         // Each by itself: an earlier kind is not to answer.
         std::fs::write(blob, &plain)?;
-        let mut arguments = vec!["heads".to_string(), blob.into(), "-o".into(), blob.into()];
-        for (name, recording) in &states.recordings {
-            arguments.extend(["--state".into(), format!("{name}={recording}")]);
-        }
-        arguments
-            .extend(["--rows", states.rows, "--test-rows", states.test_rows].map(String::from));
-        arguments.extend(options.iter().map(ToString::to_string));
-        let named: Named = cli.json(arguments)?;
+        let parts = ["--rows", states.rows, "--test-rows", states.test_rows];
+        let options = [&parts, options].concat();
+        let recordings = states.recordings.iter().map(|(name, path)| (*name, Path::new(path)));
+        let named = heads::add(cli, (blob, blob), recordings, &options)?;
         rows.push(Row {
             dataset: dataset.into(),
             method: kind.into(),

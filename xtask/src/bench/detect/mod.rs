@@ -144,11 +144,9 @@ pub fn run(args: &Args) -> Result<bool> {
         let whole = !args.no_device && !args.no_baselines;
         if whole { page::keep(dataset, &of_it) } else { Ok(()) }
     };
-    for dataset in datasets::all()? {
-        if wanted(dataset.name) {
-            eprintln!("{}", dataset.name);
-            add(dataset.name, judge(&cli, &dataset, args)?)?;
-        }
+    for (name, dataset) in datasets::ALL.into_iter().filter(|(name, _)| wanted(name)) {
+        eprintln!("{name}");
+        add(name, judge(&cli, &dataset()?, args)?)?;
     }
     if wanted("skab") {
         eprintln!("skab");
