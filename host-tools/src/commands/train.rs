@@ -63,7 +63,8 @@ pub struct TrainArgs {
     #[arg(long, value_delimiter = ',', value_name = "CxKsS,…")]
     conv: Vec<Convolution>,
     /// The decoder's transposed convolutions, latent side first; the last one
-    /// writes the channels of a frame or pixel [default: --conv, mirrored].
+    /// writes the channels of a frame or pixel [default: --conv, mirrored]. A first
+    /// one as long as its output and its stride (6x7s7 onto 7x7) reads the latent itself.
     #[arg(long, value_delimiter = ',', value_name = "CxKsS,…", requires = "conv")]
     decoder_conv: Option<Vec<Convolution>>,
     /// Convolve features as an image of this size, kernel 3 as 3x3.

@@ -116,12 +116,19 @@ impl Architecture {
         }
         // From the features back to the latent: each input has the places of
         // its output divided by the stride, and the channels of the one before.
-        let start = encoder.last().map_or(transposed[0].channels, |last| last.output.channels);
+        let mirror = encoder.last().map_or(transposed[0].channels, |last| last.output.channels);
+        let before = self.decoder_hidden.last().copied().unwrap_or(self.latent);
         let mut decoder = Vec::new();
         let mut output = features;
         for (at, convolution) in transposed.iter().enumerate().rev() {
-            let channels = if at == 0 { start } else { transposed[at - 1].channels };
-            let geometry = convolution.backward(output, channels)?;
+            let channels = if at == 0 { mirror } else { transposed[at - 1].channels };
+            let mut geometry = convolution.backward(output, channels)?;
+            // A single place is what lies before it, as it is: a fully connected layer between would be
+            // a second one, and one from there to every place has a bias and a scale for each.
+            let given = self.decoder_convolutions.is_some();
+            if at == 0 && given && (geometry.input.length, geometry.input.width) == (1, 1) {
+                geometry.input.channels = before;
+            }
             output = geometry.input;
             decoder.push(geometry);
         }

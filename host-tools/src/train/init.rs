@@ -2,7 +2,7 @@
 
 use super::{Architecture, TrainError};
 use crate::graph::{
-    Activation, Frontend, Geometry, Layer, Likelihood, LikelihoodKind, Op, Provenance, TOOL, Vae,
+    Activation, Frontend, Geometry, Layer, Likelihood, LikelihoodKind, Op, Provenance, Shape, TOOL, Vae,
 };
 use ndarray::{Array1, Array2, Array4};
 use rand::{Rng, RngExt};
@@ -54,6 +54,7 @@ pub fn random_vae(
             let features = frontend.feature_len();
             decoder.push(linear(names.next(), len, features, Activation::Identity, rng));
         }
+        Some(first) if first.input == Shape::new(1, 1, len) => names.reshape(),
         Some(first) => {
             decoder.push(linear(names.next(), len, first.input.len(), shape.activation, rng));
             names.reshape();

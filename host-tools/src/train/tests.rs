@@ -1,7 +1,7 @@
 //! Training on data small enough to take well under a second.
 
 use super::*;
-use crate::graph::{Activation, Frontend, LikelihoodKind, ScoreKind};
+use crate::graph::{Activation, Frontend, LikelihoodKind, ScoreKind, Shape};
 use crate::recording::Recording;
 use rand::RngExt;
 
@@ -142,6 +142,17 @@ fn an_image_is_convolved_along_both_axes() {
     let (vae, _) = run(&config).unwrap();
     let shapes: Vec<_> = vae.decoder.iter().map(|layer| layer.op.output().to_string()).collect();
     assert_eq!(shapes, ["24", "16", "4x4x5", "4x4x1"]);
+
+    // From a single place: the latent itself, without a fully connected layer between.
+    let architecture = &mut config.architecture;
+    architecture.decoder_hidden = Vec::new();
+    architecture.decoder_convolutions =
+        Some(vec!["3x2s2".parse().unwrap(), "1x3s2".parse().unwrap()]);
+    let latent = architecture.latent;
+    let (vae, _) = run(&config).unwrap();
+    let shapes: Vec<_> = vae.decoder.iter().map(|layer| layer.op.output().to_string()).collect();
+    assert_eq!(shapes, ["2x2x3", "4x4x1"]);
+    assert_eq!(vae.decoder[0].op.geometry().unwrap().input, Shape::new(1, 1, latent));
 }
 
 #[test]

@@ -41,6 +41,24 @@ impl<'c> Stages<'c> {
         set: &Set,
         score: &str,
     ) -> Result<(String, String)> {
+        let (float, last) = self.networks(chains, chain, set)?;
+        let bits = chain.bits.as_ref().map(|bits| format!(" --weight-bits {bits}"));
+        let quantize = format!(
+            "quantize {last} --calibrate {} --rows 0..5000 --score {score} --max-drift 1e9{}",
+            set.train.display(),
+            bits.unwrap_or_default()
+        );
+        let blob = self.kept(&quantize, &format!("{}-{}.pvae", chain.model, set.name))?;
+        Ok((float, blob))
+    }
+
+    /// All that is trained for [`pair`](Self::pair): the float network, and the chain's last.
+    pub fn networks(
+        &self,
+        chains: &Chains,
+        chain: &Chain,
+        set: &Set,
+    ) -> Result<(String, String)> {
         let teacher = self.teacher(chains, set)?;
         let float = match chain.epochs {
             0 => teacher.clone(),
@@ -63,14 +81,7 @@ impl<'c> Stages<'c> {
             let name = format!("step-{at}-{:016x}-{}", way.finish(), set.name);
             last = self.trained(step, &name, set, &teacher, &last)?;
         }
-        let bits = chain.bits.as_ref().map(|bits| format!(" --weight-bits {bits}"));
-        let quantize = format!(
-            "quantize {last} --calibrate {} --rows 0..5000 --score {score} --max-drift 1e9{}",
-            set.train.display(),
-            bits.unwrap_or_default()
-        );
-        let blob = self.kept(&quantize, &format!("{}-{}.pvae", chain.model, set.name))?;
-        Ok((float, blob))
+        Ok((float, last))
     }
 
     /// Figures of a model.
