@@ -126,10 +126,11 @@ fn train_all(
     seeds: u64,
     args: &Args,
 ) -> Result<()> {
-    let sets = digits.sets.iter().take(if args.no_auc { 1 } else { usize::MAX });
+    let sets = digits.sets.len().min(if args.no_auc { 1 } else { usize::MAX });
+    let sets = digits.sets.get(..sets).unwrap_or_default();
     // Networks of one seed and set begin alike, so one job makes them in turn.
     let jobs: Vec<(u64, &Set)> =
-        sets.flat_map(|set| (1..=seeds).map(move |seed| (seed, set))).collect();
+        (1..=seeds).flat_map(|seed| sets.iter().map(move |set| (seed, set))).collect();
     let next = AtomicUsize::new(0);
     let work = || -> Result<()> {
         while let Some((seed, set)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
