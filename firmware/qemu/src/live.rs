@@ -200,8 +200,8 @@ async fn sampling(
     mut pace: HalfFull,
     mut batches: Sender<'static, CriticalSectionRawMutex, Frames>,
 ) {
-    // Equal frames are no fault of a recording's.
-    let policy = Policy { stuck_frames: 0, ..Policy::default() };
+    // Equal frames, or none for a while, are no fault of a recording's.
+    let policy = Policy { stuck_frames: 0, silent_reads: 0, ..Policy::default() };
     let mut sensor = Supervised::new(played, Delay, policy);
     sample(&mut sensor, &mut pace, &mut batches, &COUNTERS).await
 }
