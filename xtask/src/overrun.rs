@@ -87,6 +87,7 @@ mod tests {
             elapsed_us: 1,
             asleep_us: 0,
             lost_behind: Some(600),
+            stack_bytes: 1,
         };
         assert!(told(&good, 1_000));
         let wrong = [

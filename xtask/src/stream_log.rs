@@ -59,7 +59,12 @@ pub struct Counters {
     pub asleep_us: u64,
     /// Frames taken before the first that was lost, if one was.
     pub lost_behind: Option<u64>,
+    /// Deepest use of the stack by the whole app, both tasks and all interrupts, bytes.
+    pub stack_bytes: u64,
 }
+
+/// What the whole app may use of its stack: `picovae boards` counts on it, and the boards' `memory.x` give 1 KB more.
+pub const MOST_STACK_BYTES: u64 = 4 * 1024;
 
 impl Counters {
     /// Whether nothing was late or lost of so many frames, and nothing failed.
@@ -124,6 +129,7 @@ pub fn counters(lines: &[String]) -> Result<Counters> {
         elapsed_us: number(glue, "elapsed_us")?,
         asleep_us: number(glue, "asleep_us")?,
         lost_behind: lost_behind.transpose()?,
+        stack_bytes: number(line("stack_bytes")?, "stack_bytes")?,
     })
 }
 
@@ -162,16 +168,18 @@ mod tests {
             "lost_behind=90 lost_frames=10",
             "frames=90 overruns=1 lost=10 faults=2 late=3 judged=4 alarmed=1 longest_us=9",
             "elapsed_us=1000 asleep_us=900 high=1",
+            "stack_bytes=2000 stack_free=10",
         ];
         let read = counters(&lines.map(String::from)).expect("lines of the app");
         assert_eq!((read.frames, read.lost, read.lost_behind), (90, 10, Some(90)));
         assert_eq!((read.late, read.asleep_us, read.high), (3, 900, 1));
+        assert_eq!(read.stack_bytes, 2000);
         assert!(!read.kept_up(90));
-        let clean = [early, "elapsed_us=1 asleep_us=1 high=0"].map(String::from);
+        let clean = [early, "elapsed_us=1 asleep_us=1 high=0", "stack_bytes=1"].map(String::from);
         let clean = counters(&clean).expect("lines of the app");
         assert!(clean.kept_up(1) && !clean.kept_up(2));
         assert!(
-            counters(&lines[..3].iter().map(|line| line.to_string()).collect::<Vec<_>>()).is_err()
+            counters(&lines[..4].iter().map(|line| line.to_string()).collect::<Vec<_>>()).is_err()
         );
     }
 }

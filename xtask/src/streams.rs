@@ -11,7 +11,7 @@ use crate::cli::Cli;
 use crate::firmware::Image;
 use crate::qemu::{self, Core, Pace};
 use crate::shell;
-use crate::stream_log::{Counters, Event, Stream};
+use crate::stream_log::{Counters, Event, MOST_STACK_BYTES, Stream};
 
 /// What the device learns at the start, in windows: first its normalization, then its threshold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,8 +177,8 @@ impl Host {
     }
 
     /// Runs the whole app on an emulated core, the frames coming at `rate_hz` as a sensor's (0: as fast as they are
-    /// taken, where sampling always waits for scoring); says where its log differs, or what was late or lost.
-    /// `None` where something did.
+    /// taken, where sampling always waits for scoring); says where its log differs, what was late or lost, or how deep
+    /// its stack went. `None` where something did, or where that was too deep.
     pub fn compare(
         &self,
         name: &str,
@@ -201,7 +201,13 @@ impl Host {
         if !kept_up {
             eprintln!("{name}: {}: of {} frames: {counters:?}", image.machine, self.len);
         }
-        Ok((equal && kept_up).then_some(counters))
+        let shallow = counters.stack_bytes <= MOST_STACK_BYTES;
+        let machine = image.machine;
+        eprintln!("{name}: {machine}: the whole app's stack, {} bytes", counters.stack_bytes);
+        if !shallow {
+            eprintln!("{name}: {machine}: its stack is deeper than {MOST_STACK_BYTES} bytes");
+        }
+        Ok((equal && kept_up && shallow).then_some(counters))
     }
 
     /// Whether a device logged what the host did; says where it did not.
