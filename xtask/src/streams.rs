@@ -195,9 +195,10 @@ impl Host {
         }
         let equal = self.tell(name, image.machine, &device);
         let alarmed = device.scores.iter().filter(|(_, alarm)| *alarm).count() as u64;
-        let counted = [counters.judged, counters.alarmed, counters.high];
+        let raised = device.events.iter().filter(|event| event.name == "raised").count() as u64;
+        let counted = [counters.judged, counters.alarmed, counters.raised];
         let kept_up =
-            counters.kept_up(self.len) && counted == [device.scores.len() as u64, alarmed, alarmed];
+            counters.kept_up(self.len) && counted == [device.scores.len() as u64, alarmed, raised];
         if !kept_up {
             eprintln!("{name}: {}: of {} frames: {counters:?}", image.machine, self.len);
         }

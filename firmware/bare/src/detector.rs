@@ -12,7 +12,7 @@ use cortex_m::Peripherals;
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::{entry, exception};
-use picovae_core::{Arena, Detector, Model};
+use picovae_core::{Arena, Detector, Model, State};
 
 /// What `build.rs` found in the blob.
 #[allow(missing_docs, dead_code)]
@@ -78,7 +78,7 @@ fn main() -> ! {
         loop {
             // A verdict every `hop` frames; nothing behind `new` can fail.
             if let Some(verdict) = detector.push(&sensor.next()) {
-                alarm(verdict.is_anomaly());
+                alarm(verdict.state == State::Alarm);
             }
         }
     }
