@@ -24,9 +24,10 @@ impl Attribution {
         let shift = 7u32.saturating_sub(self.whole.leading_zeros());
         let (part, whole) = ((self.part >> shift) * 100, self.whole >> shift);
         let fits = |percent: u64| whole > 0 && percent <= 100 && percent * whole <= part;
-        [64, 32, 16, 8, 4, 2, 1].into_iter().fold(0, |percent, bit| {
-            if fits(percent | bit) { percent | bit } else { percent }
-        }) as u8
+        [64, 32, 16, 8, 4, 2, 1]
+            .into_iter()
+            .fold(0, |percent, bit| if fits(percent | bit) { percent | bit } else { percent })
+            as u8
     }
 }
 
@@ -86,7 +87,10 @@ mod tests {
                 let exact = u128::from(part) * 100 / u128::from(whole);
                 let found = percent(part, whole);
                 // Beyond 57 bits the last ones are left out.
-                assert!(u128::from(found) == exact || whole >> 57 > 0 && found.abs_diff(exact as u8) <= 1);
+                assert!(
+                    u128::from(found) == exact
+                        || whole >> 57 > 0 && found.abs_diff(exact as u8) <= 1
+                );
             }
         }
         assert_eq!((percent(0, 0), percent(150, 150), percent(u64::MAX, u64::MAX)), (0, 100, 100));
