@@ -11,7 +11,7 @@ use crate::cli::Cli;
 use crate::firmware::Image;
 use crate::qemu::{self, Core, Pace};
 use crate::shell;
-use crate::stream_log::{Counters, Event, MOST_STACK_BYTES, Stream};
+use crate::stream_log::{Counters, Event, Stream, most_stack_bytes};
 
 /// What the device learns at the start, in windows: first its normalization, then its threshold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -202,11 +202,12 @@ impl Host {
         if !kept_up {
             eprintln!("{name}: {}: of {} frames: {counters:?}", image.machine, self.len);
         }
-        let shallow = counters.stack_bytes <= MOST_STACK_BYTES;
+        let most = most_stack_bytes(core.id);
+        let shallow = counters.stack_bytes <= most;
         let machine = image.machine;
         eprintln!("{name}: {machine}: the whole app's stack, {} bytes", counters.stack_bytes);
         if !shallow {
-            eprintln!("{name}: {machine}: its stack is deeper than {MOST_STACK_BYTES} bytes");
+            eprintln!("{name}: {machine}: its stack is deeper than {most} bytes");
         }
         Ok((equal && kept_up && shallow).then_some(counters))
     }
