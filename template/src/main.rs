@@ -6,7 +6,7 @@
 
 use cortex_m as _;
 use cortex_m_rt::entry;
-use picovae_core::{Arena, Detector, Model};
+use picovae_core::{Arena, Detector, Model, State};
 
 /// What build.rs found in the blob.
 #[allow(dead_code)]
@@ -44,7 +44,7 @@ fn main() -> ! {
             let frame = sensor.next();
             // A verdict every `hop` frames; nothing behind `new` can fail.
             if let Some(verdict) = detector.push(&frame) {
-                alarm(verdict.is_anomaly());
+                alarm(verdict.state == State::Alarm);
             }
         }
     }

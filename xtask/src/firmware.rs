@@ -97,7 +97,8 @@ fn embed(content: Content<'_>, path: &Path) -> Result<()> {
     fs::write(path, first).with_context(|| format!("writing {}", path.display()))
 }
 
-/// Builds the bare image for `target` with `blob`; gives the ELF's path.
+/// Builds the bare images for `target` with `blob`; gives the ELF's path of the one that calls all of the core
+/// (`picovae-detector` lies beside it).
 pub fn bare(target: &str, blob: &Path) -> Result<PathBuf> {
     let mut build = shell::firmware_cargo(
         &shell::firmware(),

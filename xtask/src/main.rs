@@ -24,6 +24,7 @@ mod streams;
 mod test;
 mod tidy;
 mod uf2;
+mod wiring;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,8 @@ enum Verb {
     Test,
     /// Every source file says what it is, and none is too long.
     Tidy,
+    /// Draw the boards' wiring, the pictures in their READMEs.
+    Wiring,
 }
 
 fn main() -> ExitCode {
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Verb::Size(args) => size::run(&args).map(|()| true),
         Verb::Test => test::run(),
         Verb::Tidy => tidy::run(),
+        Verb::Wiring => wiring::run().map(|()| true),
     };
     // 0 good, 1 a gate failed, 2 the tool failed.
     match result {

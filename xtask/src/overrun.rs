@@ -1,4 +1,4 @@
-//! What the app does where scoring takes too long: one window stalls for longer than batches and FIFO hold.
+//! What the app does where scoring takes too long: it stalls once, for longer than batches and FIFO hold.
 //!
 //! Part of `cargo xtask parity`: the frames that are lost must be counted, and be a gap in the stream.
 
@@ -16,7 +16,7 @@ use crate::streams::{self, Host, Lessons};
 /// How long the stall is, in frames: more than two batches and the FIFO hold.
 const STALL_FRAMES: u64 = 160;
 
-/// Stalls one window of the stream on a core; whether what was lost was told, and everything else judged as the
+/// Stalls scoring once, in the stream on a core; whether what was lost was told, and everything else judged as the
 /// host judges what is left on either side of the gap.
 pub fn check(
     name: &str,
@@ -83,10 +83,11 @@ mod tests {
             judged: 4,
             alarmed: 0,
             longest_us: 1,
-            high: 0,
+            raised: 0,
             elapsed_us: 1,
             asleep_us: 0,
             lost_behind: Some(600),
+            stack_bytes: 1,
         };
         assert!(told(&good, 1_000));
         let wrong = [

@@ -79,7 +79,7 @@ pub struct Pace {
     pub rate_hz: u64,
     /// Windows to learn the normalization, then the threshold from.
     pub lessons: [u64; 2],
-    /// Milliseconds that one window takes too long.
+    /// Milliseconds that scoring stalls, once.
     pub stall_ms: u64,
 }
 

@@ -51,14 +51,22 @@ pub struct Counters {
     pub alarmed: u64,
     /// Longest time that judging a frame took.
     pub longest_us: u64,
-    /// Windows at which the alarm's pin was high.
-    pub high: u64,
+    /// Times that the alarm's pin became high.
+    pub raised: u64,
     /// Emulated time of the whole stream.
     pub elapsed_us: u64,
     /// That of the sleep between batches.
     pub asleep_us: u64,
     /// Frames taken before the first that was lost, if one was.
     pub lost_behind: Option<u64>,
+    /// Deepest use of the stack by the whole app, both tasks and all interrupts, bytes.
+    pub stack_bytes: u64,
+}
+
+/// What the whole app may use of its stack on a core, by its short name. The boards' `memory.x` give 5 KB; Armv6-M code
+/// spills more, and `firmware/qemu/stack.x` leaves as much.
+pub fn most_stack_bytes(core: &str) -> u64 {
+    if core == "m0" { 4 * 1024 + 512 } else { 4 * 1024 }
 }
 
 impl Counters {
@@ -120,10 +128,11 @@ pub fn counters(lines: &[String]) -> Result<Counters> {
         judged: number(app, "judged")?,
         alarmed: number(app, "alarmed")?,
         longest_us: number(app, "longest_us")?,
-        high: number(glue, "high")?,
+        raised: number(glue, "raised")?,
         elapsed_us: number(glue, "elapsed_us")?,
         asleep_us: number(glue, "asleep_us")?,
         lost_behind: lost_behind.transpose()?,
+        stack_bytes: number(line("stack_bytes")?, "stack_bytes")?,
     })
 }
 
@@ -161,17 +170,19 @@ mod tests {
             early,
             "lost_behind=90 lost_frames=10",
             "frames=90 overruns=1 lost=10 faults=2 late=3 judged=4 alarmed=1 longest_us=9",
-            "elapsed_us=1000 asleep_us=900 high=1",
+            "elapsed_us=1000 asleep_us=900 raised=1",
+            "stack_bytes=2000 stack_free=10",
         ];
         let read = counters(&lines.map(String::from)).expect("lines of the app");
         assert_eq!((read.frames, read.lost, read.lost_behind), (90, 10, Some(90)));
-        assert_eq!((read.late, read.asleep_us, read.high), (3, 900, 1));
+        assert_eq!((read.late, read.asleep_us, read.raised), (3, 900, 1));
+        assert_eq!(read.stack_bytes, 2000);
         assert!(!read.kept_up(90));
-        let clean = [early, "elapsed_us=1 asleep_us=1 high=0"].map(String::from);
+        let clean = [early, "elapsed_us=1 asleep_us=1 raised=0", "stack_bytes=1"].map(String::from);
         let clean = counters(&clean).expect("lines of the app");
         assert!(clean.kept_up(1) && !clean.kept_up(2));
         assert!(
-            counters(&lines[..3].iter().map(|line| line.to_string()).collect::<Vec<_>>()).is_err()
+            counters(&lines[..4].iter().map(|line| line.to_string()).collect::<Vec<_>>()).is_err()
         );
     }
 }

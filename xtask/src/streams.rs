@@ -11,7 +11,7 @@ use crate::cli::Cli;
 use crate::firmware::Image;
 use crate::qemu::{self, Core, Pace};
 use crate::shell;
-use crate::stream_log::{Counters, Event, Stream};
+use crate::stream_log::{Counters, Event, Stream, most_stack_bytes};
 
 /// What the device learns at the start, in windows: first its normalization, then its threshold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,8 +177,8 @@ impl Host {
     }
 
     /// Runs the whole app on an emulated core, the frames coming at `rate_hz` as a sensor's (0: as fast as they are
-    /// taken, where sampling always waits for scoring); says where its log differs, or what was late or lost.
-    /// `None` where something did.
+    /// taken, where sampling always waits for scoring); says where its log differs, what was late or lost, or how deep
+    /// its stack went. `None` where something did, or where that was too deep.
     pub fn compare(
         &self,
         name: &str,
@@ -195,13 +195,21 @@ impl Host {
         }
         let equal = self.tell(name, image.machine, &device);
         let alarmed = device.scores.iter().filter(|(_, alarm)| *alarm).count() as u64;
-        let counted = [counters.judged, counters.alarmed, counters.high];
+        let raised = device.events.iter().filter(|event| event.name == "raised").count() as u64;
+        let counted = [counters.judged, counters.alarmed, counters.raised];
         let kept_up =
-            counters.kept_up(self.len) && counted == [device.scores.len() as u64, alarmed, alarmed];
+            counters.kept_up(self.len) && counted == [device.scores.len() as u64, alarmed, raised];
         if !kept_up {
             eprintln!("{name}: {}: of {} frames: {counters:?}", image.machine, self.len);
         }
-        Ok((equal && kept_up).then_some(counters))
+        let most = most_stack_bytes(core.id);
+        let shallow = counters.stack_bytes <= most;
+        let machine = image.machine;
+        eprintln!("{name}: {machine}: the whole app's stack, {} bytes", counters.stack_bytes);
+        if !shallow {
+            eprintln!("{name}: {machine}: its stack is deeper than {most} bytes");
+        }
+        Ok((equal && kept_up && shallow).then_some(counters))
     }
 
     /// Whether a device logged what the host did; says where it did not.

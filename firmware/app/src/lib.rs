@@ -31,7 +31,7 @@ mod tests;
 
 pub use batch::{RunError, Summary, run};
 pub use counters::{Counter, Counters};
-pub use memory::{Begun, Judged, Memory, Sampled, sample_every, sample_timed};
+pub use memory::{Begun, Judged, Memory, Sampled, sample_every, sample_ready, sample_timed};
 pub use outputs::{Alarm, Watchdog};
 pub use pushed::Pushed;
 pub use sampling::{Batch, DataReady, Pace, sample};

@@ -3,11 +3,12 @@
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::zerocopy_channel::{Channel, Receiver, Sender};
 use embassy_time::{Delay, Duration, Ticker};
+use embedded_hal_async::digital::Wait;
 use picovae_core::{Arena, Model};
 use picovae_sensors::supervise::{Policy, Sensor, Supervised};
 use static_cell::{ConstStaticCell, StaticCell};
 
-use crate::{AtOnce, Batch, Converter, Counters, Timed, Watch, open, sample};
+use crate::{AtOnce, Batch, Converter, Counters, DataReady, Timed, Watch, open, sample};
 
 /// The sampling task's end of the double buffer: `N` channels, `LEN` frames a batch.
 pub type Sampled<const N: usize, const LEN: usize> =
@@ -91,15 +92,28 @@ pub async fn sample_every<S: Sensor<N>, const N: usize, const LEN: usize>(
     sample(&mut sensor, &mut Ticker::every(period), &mut sampled, counters).await
 }
 
-/// The sampling task of a converter that is asked for a frame every `period`.
+/// The sampling task of a sensor that raises a line when its FIFO holds enough: looks at it then, and once every
+/// `at_most` in any case.
+pub async fn sample_ready<P: Wait, S: Sensor<N>, const N: usize, const LEN: usize>(
+    line: P,
+    at_most: Duration,
+    sensor: S,
+    mut sampled: Sampled<N, LEN>,
+    counters: &Counters,
+) -> ! {
+    let mut sensor = Supervised::new(sensor, Delay, Policy::default());
+    sample(&mut sensor, &mut DataReady::new(line, at_most), &mut sampled, counters).await
+}
+
+/// The sampling task of a converter that is asked for `rate_hz` frames a second.
 pub async fn sample_timed<C: Converter<N>, const N: usize, const LEN: usize>(
-    period: Duration,
+    rate_hz: u32,
     converter: C,
     mut sampled: Sampled<N, LEN>,
     counters: &Counters,
 ) -> ! {
     // A converter's input may rest: equal frames are no fault.
     let policy = Policy { stuck_frames: 0, ..Policy::default() };
-    let mut sensor = Supervised::new(Timed::new(converter, period), Delay, policy);
+    let mut sensor = Supervised::new(Timed::new(converter, rate_hz), Delay, policy);
     sample(&mut sensor, &mut AtOnce, &mut sampled, counters).await
 }

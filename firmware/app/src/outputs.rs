@@ -2,7 +2,7 @@
 
 use embedded_hal::digital::{OutputPin, PinState};
 
-/// A pin that shows whether the last window was anomalous.
+/// A pin that shows whether an alarm is raised: from the event `raised` to `cleared`.
 #[derive(Debug)]
 pub struct Alarm<P> {
     pin: P,

@@ -2,7 +2,7 @@
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embassy_sync::zerocopy_channel::Sender;
-use embassy_time::Ticker;
+use embassy_time::{Duration, Ticker, Timer, with_timeout};
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::digital::Wait;
 use picovae_sensors::supervise::{Fault, Sensor, Supervised};
@@ -47,13 +47,27 @@ impl Pace for Ticker {
 }
 
 /// By the sensor's data-ready line, or its FIFO's watermark line: while it is high there is something to read.
+///
+/// A sensor that was not started yet, or lost its settings, never raises it: so the sensor is looked at after some
+/// time all the same, before its FIFO is full. With the line left open, that is all there is.
 #[derive(Debug)]
-pub struct DataReady<P>(pub P);
+pub struct DataReady<P> {
+    line: P,
+    at_most: Duration,
+}
+
+impl<P> DataReady<P> {
+    /// Waits for the line to be high, `at_most` so long.
+    pub const fn new(line: P, at_most: Duration) -> Self {
+        Self { line, at_most }
+    }
+}
 
 impl<P: Wait> Pace for DataReady<P> {
     async fn next(&mut self) {
-        if self.0.wait_for_high().await.is_err() {
+        if let Ok(Err(_)) = with_timeout(self.at_most, self.line.wait_for_high()).await {
             defmt::error!("the data-ready pin cannot be waited for");
+            Timer::after(self.at_most).await;
         }
     }
 }
@@ -126,6 +140,7 @@ fn log(fault: Fault, faults: u32) {
         Fault::Overrun { lost } => {
             defmt::warn!("sensor: samples were lost, {=u16} at least (fault {=u32})", lost, faults)
         }
+        Fault::Silent => defmt::error!("sensor: no samples (fault {=u32})", faults),
         Fault::Stuck => defmt::error!("sensor: stuck (fault {=u32})", faults),
     }
 }

@@ -4,6 +4,7 @@ use embassy_sync::blocking_mutex::raw::RawMutex;
 use embassy_sync::zerocopy_channel::Receiver;
 use embassy_time::Instant;
 use embedded_hal::digital::OutputPin;
+use picovae_core::Event;
 
 use crate::{Alarm, Batch, Counters, Watch, Watchdog};
 
@@ -62,7 +63,12 @@ where
             counters.longest_us.raise_to(start.elapsed().as_micros() as u32);
             counters.windows.raise(1);
             counters.alarms.raise(verdict.is_anomaly().into());
-            alarm.set(verdict.is_anomaly());
+            // Not window by window: votes, hysteresis and hold-off are what the rate of false alarms is promised of.
+            match verdict.event {
+                Some(Event::Raised) => alarm.set(true),
+                Some(Event::Cleared) => alarm.set(false),
+                _ => {}
+            }
             if counters.windows.value().is_multiple_of(REPORT_WINDOWS) {
                 counters.report();
             }

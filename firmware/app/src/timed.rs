@@ -1,6 +1,6 @@
 //! A sensor without a memory of its own: an ADC, asked for every frame when it is due.
 
-use embassy_time::{Duration, Instant, Timer};
+use embassy_time::{Duration, Instant, TICK_HZ, Timer};
 use picovae_sensors::supervise::{Fault, Sensor};
 
 use crate::Pace;
@@ -14,34 +14,43 @@ pub trait Converter<const N: usize> {
     fn convert(&mut self, frame: &mut [i16; N]) -> impl Future<Output = Result<(), Fault>>;
 }
 
-/// A [`Sensor`] made of it: a frame every period, as many a read as there is room for.
+/// A [`Sensor`] made of it: so many frames a second, as many a read as there is room for.
 ///
 /// Reading takes that long; the other batch is judged meanwhile. A frame that nobody asked for before the
-/// next one was due is lost, and told.
+/// next one was due is lost, and told. Every frame's time is counted from the start: a rate that is no whole number
+/// of the clock's ticks is kept on average, as a period rounded to ticks would not be (1 kHz at 32,768 Hz: 993 Hz).
 #[derive(Debug)]
 pub struct Timed<C> {
     converter: C,
-    period: Duration,
-    /// When the next frame is due.
-    due: Instant,
+    rate_hz: u32,
+    start: Instant,
+    /// The frame that comes next, of those since the start.
+    next: u64,
 }
 
 impl<C> Timed<C> {
-    /// A frame every `period`, once started.
-    pub const fn new(converter: C, period: Duration) -> Self {
-        Self { converter, period, due: Instant::MIN }
+    /// `rate_hz` frames a second, once started.
+    pub const fn new(converter: C, rate_hz: u32) -> Self {
+        let rate_hz = if rate_hz == 0 { 1 } else { rate_hz };
+        Self { converter, rate_hz, start: Instant::MIN, next: 0 }
     }
 
-    /// Frames that were due and are past.
+    /// When the next frame is due: with the first tick that is not too early.
+    fn due(&self) -> Instant {
+        let ticks = (self.next * TICK_HZ).div_ceil(self.rate_hz.into());
+        self.start + Duration::from_ticks(ticks)
+    }
+
+    /// Frames that were due, with the one behind them due as well.
     fn missed(&self) -> u16 {
-        let since = Instant::now().saturating_duration_since(self.due).as_ticks();
-        u16::try_from(since / self.period.as_ticks().max(1)).unwrap_or(u16::MAX)
+        let due = self.start.elapsed().as_ticks() * u64::from(self.rate_hz) / TICK_HZ;
+        u16::try_from(due.saturating_sub(self.next)).unwrap_or(u16::MAX)
     }
 }
 
 impl<C: Converter<N>, const N: usize> Sensor<N> for Timed<C> {
     async fn start(&mut self) -> Result<(), Fault> {
-        self.due = Instant::now() + self.period;
+        (self.start, self.next) = (Instant::now(), 1);
         Ok(())
     }
 
@@ -54,11 +63,11 @@ impl<C: Converter<N>, const N: usize> Sensor<N> for Timed<C> {
                 if count > 0 {
                     break;
                 }
-                self.due += self.period * lost.into();
+                self.next += u64::from(lost);
                 return Err(Fault::Overrun { lost });
             }
-            Timer::at(self.due).await;
-            self.due += self.period;
+            Timer::at(self.due()).await;
+            self.next += 1;
             self.converter.convert(frame).await?;
             count += 1;
         }

@@ -2,8 +2,8 @@
 //!
 //! It calls everything a device can call, on bytes the compiler may not look
 //! into, so its linked image shows what the core brings along: `cargo xtask
-//! image-check` looks for panics, soft-float and an allocator in it. It also
-//! is the shortest example of how to use the core.
+//! image-check` looks for panics, soft-float and an allocator in it. `detector.rs`
+//! beside it is the example of how to use the core.
 #![no_std]
 #![no_main]
 
@@ -60,7 +60,7 @@ fn windows(model: &Model<'_>, arena: &mut [u8], window: &[i16]) -> Option<i64> {
     Some(sum)
 }
 
-/// Frames through a [`Detector`] that learns, is saved and restored; a real program reads a sensor in a loop.
+/// Frames through a [`Detector`] that learns, is saved and restored.
 fn frames(
     model: &Model<'_>,
     arena: &mut [u8],

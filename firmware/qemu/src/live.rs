@@ -15,7 +15,7 @@ use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::zerocopy_channel::{Channel, Receiver, Sender};
 use embassy_time::{Delay, Duration, Instant, Ticker, block_for};
 use embedded_hal::digital::{ErrorType, OutputPin};
-use picovae_app::{Alarm, Batch, Counters, Pace, Units, Watch, sample, score};
+use picovae_app::{Alarm, Batch, Counters, Pace, Units, Watch, Watchdog, sample, score};
 use picovae_core::stream::Lessons;
 use picovae_sensors::supervise::{Fault, Policy, Sensor, Supervised};
 
@@ -51,8 +51,8 @@ static EXECUTOR: InterruptExecutor = InterruptExecutor::new();
 /// Every frame of the recording was judged.
 static ENDED: AtomicBool = AtomicBool::new(false);
 static FAILED: AtomicBool = AtomicBool::new(false);
-/// Windows that were judged while the alarm's pin was, or became, high.
-static HIGH: AtomicU32 = AtomicU32::new(0);
+/// Times that the alarm's pin became high.
+static RAISED: AtomicU32 = AtomicU32::new(0);
 
 /// An interrupt that none of the machines uses.
 #[derive(Clone, Copy)]
@@ -158,23 +158,8 @@ impl Pace for HalfFull {
     }
 }
 
-/// The alarm's pin, which leads nowhere: it is set once a window. Scoring sets it, so it can make scoring slow.
-struct Pin {
-    set: u32,
-    stall_ms: u32,
-}
-
-impl Pin {
-    fn stall(&mut self) {
-        self.set = self.set.saturating_add(1);
-        if self.set == STALLED {
-            block_for(Duration::from_millis(self.stall_ms.into()));
-        }
-    }
-}
-
-/// The window that is slow where one is to be.
-const STALLED: u32 = 3;
+/// The alarm's pin, which leads nowhere: how often it was raised is counted.
+struct Pin;
 
 impl ErrorType for Pin {
     type Error = Infallible;
@@ -182,17 +167,31 @@ impl ErrorType for Pin {
 
 impl OutputPin for Pin {
     fn set_low(&mut self) -> Result<(), Infallible> {
-        self.stall();
         Ok(())
     }
 
     fn set_high(&mut self) -> Result<(), Infallible> {
         // Armv6-M has loads and stores only.
-        HIGH.store(HIGH.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
-        self.stall();
+        RAISED.store(RAISED.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
         Ok(())
     }
 }
+
+/// In the watchdog's place, which scoring feeds between batches: so it can make scoring slow, once.
+struct Stall {
+    stall_ms: u32,
+}
+
+impl Watchdog for Stall {
+    fn feed(&mut self) {
+        if self.stall_ms > 0 && COUNTERS.windows.value() >= STALLED {
+            block_for(Duration::from_millis(core::mem::take(&mut self.stall_ms).into()));
+        }
+    }
+}
+
+/// Windows that are judged before.
+const STALLED: u32 = 3;
 
 #[embassy_executor::task]
 async fn sampling(
@@ -200,8 +199,8 @@ async fn sampling(
     mut pace: HalfFull,
     mut batches: Sender<'static, CriticalSectionRawMutex, Frames>,
 ) {
-    // Equal frames are no fault of a recording's.
-    let policy = Policy { stuck_frames: 0, ..Policy::default() };
+    // Equal frames, or none for a while, are no fault of a recording's.
+    let policy = Policy { stuck_frames: 0, silent_reads: 0, ..Policy::default() };
     let mut sensor = Supervised::new(played, Delay, policy);
     sample(&mut sensor, &mut pace, &mut batches, &COUNTERS).await
 }
@@ -229,11 +228,11 @@ pub fn run(
     let Ok(task) = sampling(played, pace, sender) else { return false };
     spawner.spawn(task);
     let start = Instant::now();
-    let asleep_us = judge(&mut watch, &mut receiver, Pin { set: 0, stall_ms });
+    let asleep_us = judge(&mut watch, &mut receiver, Stall { stall_ms });
     COUNTERS.report();
-    let high = HIGH.load(Ordering::Relaxed);
+    let raised = RAISED.load(Ordering::Relaxed);
     let elapsed_us = start.elapsed().as_micros();
-    defmt::info!("elapsed_us={=u64} asleep_us={=u64} high={=u32}", elapsed_us, asleep_us, high);
+    defmt::info!("elapsed_us={=u64} asleep_us={=u64} raised={=u32}", elapsed_us, asleep_us, raised);
     watch.report();
     !FAILED.load(Ordering::Relaxed)
 }
@@ -243,12 +242,11 @@ pub fn run(
 fn judge(
     watch: &mut Watch<'_, '_>,
     batches: &mut Receiver<'_, CriticalSectionRawMutex, Frames>,
-    pin: Pin,
+    mut stall: Stall,
 ) -> u64 {
-    let mut alarm = Alarm::active_high(pin);
+    let mut alarm = Alarm::active_high(Pin);
     let mut asleep_us = 0;
-    let mut no_watchdog = ();
-    let scoring = score(watch, batches, Units::SAME, &mut alarm, &mut no_watchdog, &COUNTERS);
+    let scoring = score(watch, batches, Units::SAME, &mut alarm, &mut stall, &COUNTERS);
     let mut scoring = pin!(scoring);
     while !ENDED.load(Ordering::Relaxed) {
         // An interrupt ends the sleep, and the clock's comes every millisecond; so nobody needs to wake this.

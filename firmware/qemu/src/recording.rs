@@ -46,7 +46,7 @@ pub struct Stream {
     pub normalization: u32,
     /// Windows to learn the threshold from, behind those.
     pub threshold: u32,
-    /// Milliseconds that judging the third window takes too long.
+    /// Milliseconds that scoring stalls behind the third window.
     pub stall_ms: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Thin sensor drivers of the picovae boards: raw counts in, nothing else; and what keeps
+//! Sensors of the picovae boards: raw counts of published drivers in, nothing else; and what keeps
 //! them sampling when something goes wrong.
 //!
 //! Generic over `embedded-hal-async`, so that they are tested on the host.

@@ -23,6 +23,8 @@ pub enum Fault {
         /// How many frames at least; 0 where nobody can tell. Small, so that a fault fits a register.
         lost: u16,
     },
+    /// It answers, but has no samples: it lost its settings, with its supply perhaps.
+    Silent,
     /// Every sample is the same.
     Stuck,
 }
@@ -49,14 +51,14 @@ pub trait Sensor<const N: usize> {
     /// Takes what it has gathered, at most as much as there is room for; how many frames.
     ///
     /// # Errors
-    /// A [`Fault`].
+    /// A [`Fault`]: between the frames given before and those given after, some may be missing.
     fn read(&mut self, frames: &mut [[i16; N]]) -> impl Future<Output = Result<usize, Fault>>;
 }
 
 /// How much is tried, and how soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Reads tried again at once, before the sensor is restarted.
+    /// Reads that may fail in a row; with one more the sensor is restarted.
     pub retries: u8,
     /// Milliseconds before the first restart; doubled at every further one.
     pub pause_ms: u32,
@@ -64,11 +66,13 @@ pub struct Policy {
     pub longest_ms: u32,
     /// Equal frames in a row that mean a stuck sensor; 0 for never.
     pub stuck_frames: u32,
+    /// Reads in a row without a frame that mean a silent sensor; 0 for never.
+    pub silent_reads: u32,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { retries: 2, pause_ms: 10, longest_ms: 5_000, stuck_frames: 400 }
+        Self { retries: 2, pause_ms: 10, longest_ms: 5_000, stuck_frames: 400, silent_reads: 20 }
     }
 }
 
@@ -83,14 +87,18 @@ pub struct Supervised<S, D, const N: usize> {
     pause_ms: u32,
     last: Option<[i16; N]>,
     equal: u32,
+    /// Reads in a row that failed.
+    failed: u8,
+    /// Reads in a row without a frame.
+    empty: u32,
     faults: u32,
 }
 
 impl<S: Sensor<N>, D: DelayNs, const N: usize> Supervised<S, D, N> {
     /// Nothing is started yet: the first [`read`](Self::read) does.
     pub const fn new(sensor: S, delay: D, policy: Policy) -> Self {
-        let (running, pause_ms, last, equal, faults) = (false, 0, None, 0, 0);
-        Self { sensor, delay, policy, running, pause_ms, last, equal, faults }
+        let (running, pause_ms, last, equal, failed, empty) = (false, 0, None, 0, 0, 0);
+        Self { sensor, delay, policy, running, pause_ms, last, equal, failed, empty, faults: 0 }
     }
 
     /// Faults so far.
@@ -107,46 +115,49 @@ impl<S: Sensor<N>, D: DelayNs, const N: usize> Supervised<S, D, N> {
     /// pause that grows with every failure.
     ///
     /// # Errors
-    /// The [`Fault`], once: frames are lost, and the next call goes on.
+    /// Each [`Fault`], once: frames may be missing behind those given before, and the next call goes on. No
+    /// read is tried again in secret: one that failed half-way may have taken samples from the sensor.
     pub async fn read(&mut self, frames: &mut [[i16; N]]) -> Result<usize, Fault> {
+        let result = self.try_read(frames).await;
+        if result.is_err() {
+            self.faults = self.faults.saturating_add(1);
+        }
+        result
+    }
+
+    async fn try_read(&mut self, frames: &mut [[i16; N]]) -> Result<usize, Fault> {
         if !self.running {
             self.delay.delay_ms(self.pause_ms).await;
             self.longer_pause();
-            if let Err(fault) = self.sensor.start().await {
-                return Err(self.fault(fault));
-            }
+            self.sensor.start().await?;
             self.running = true;
-            (self.last, self.equal) = (None, 0);
+            (self.last, self.equal, self.failed, self.empty) = (None, 0, 0, 0);
         }
-        let mut tries = self.policy.retries;
-        loop {
-            match self.sensor.read(frames).await {
-                Ok(count) => {
-                    if self.is_stuck(frames.get(..count).unwrap_or(&[])) {
-                        self.running = false;
-                        return Err(self.fault(Fault::Stuck));
-                    }
-                    if count > 0 {
-                        self.pause_ms = self.policy.pause_ms;
-                    }
-                    return Ok(count);
+        let count = match self.sensor.read(frames).await {
+            Ok(count) => count,
+            Err(fault) => {
+                // Where samples were overwritten, the sensor runs.
+                if !matches!(fault, Fault::Overrun { .. }) {
+                    self.failed = self.failed.saturating_add(1);
+                    self.running = self.failed <= self.policy.retries;
                 }
-                // Samples are lost, but the sensor runs.
-                Err(fault @ Fault::Overrun { .. }) => return Err(self.fault(fault)),
-                Err(fault) => match tries.checked_sub(1) {
-                    Some(left) => tries = left,
-                    None => {
-                        self.running = false;
-                        return Err(self.fault(fault));
-                    }
-                },
+                return Err(fault);
             }
-        }
-    }
-
-    fn fault(&mut self, fault: Fault) -> Fault {
-        self.faults = self.faults.saturating_add(1);
-        fault
+        };
+        self.failed = 0;
+        self.empty = if count == 0 { self.empty.saturating_add(1) } else { 0 };
+        let fault = if self.is_stuck(frames.get(..count).unwrap_or(&[])) {
+            Fault::Stuck
+        } else if self.policy.silent_reads > 0 && self.empty >= self.policy.silent_reads {
+            Fault::Silent
+        } else {
+            if count > 0 {
+                self.pause_ms = self.policy.pause_ms;
+            }
+            return Ok(count);
+        };
+        self.running = false;
+        Err(fault)
     }
 
     fn longer_pause(&mut self) {

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::Board;
 use crate::cost::{LayerCost, of_core};
 
-/// Stack that the app is held to, on every core.
-const STACK_BYTES: u64 = 4 * 1024;
+/// Stack that the boards' `memory.x` give the app.
+const STACK_BYTES: u64 = 5 * 1024;
 
 /// A blob on a board.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

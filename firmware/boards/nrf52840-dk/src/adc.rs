@@ -13,7 +13,6 @@ use defmt_rtt as _;
 use embassy_executor::Spawner;
 use embassy_nrf::bind_interrupts;
 use embassy_nrf::saadc::{self, ChannelConfig, Saadc};
-use embassy_time::Duration;
 use panic_probe as _;
 use picovae_app::{Converter, Counters, Memory, Sampled, Units, sample_timed, score};
 use picovae_sensors::supervise::Fault;
@@ -24,8 +23,8 @@ mod model {
     include!(concat!(env!("OUT_DIR"), "/model.rs"));
 }
 
-/// Time between two samples.
-const PERIOD: Duration = Duration::from_millis(1);
+/// Samples a second.
+const RATE_HZ: u32 = 1_000;
 /// Samples a batch: while one is judged, another is filled for so many periods.
 const LEN: usize = 64;
 
@@ -48,12 +47,12 @@ impl Converter<1> for Adc {
 
 #[embassy_executor::task]
 async fn sampling(adc: Adc, sampled: Sampled<1, LEN>) {
-    sample_timed(PERIOD, adc, sampled, &COUNTERS).await
+    sample_timed(RATE_HZ, adc, sampled, &COUNTERS).await
 }
 
 #[embassy_executor::main]
 async fn main(_spawner: Spawner) {
-    let chip = embassy_nrf::init(Default::default());
+    let chip = embassy_nrf::init(board::with_crystals());
     let Some(mut app) = MEMORY.begin(model::blob(), &model::WINDOWS.0) else { return };
 
     let mut alarm = board::alarm(chip.P0_13);

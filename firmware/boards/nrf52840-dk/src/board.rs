@@ -2,6 +2,7 @@
 
 use embassy_executor::{InterruptExecutor, SendSpawner};
 use embassy_nrf::Peri;
+use embassy_nrf::config::{Config, HfclkSource, LfclkSource};
 use embassy_nrf::gpio::{Level, Output, OutputDrive};
 use embassy_nrf::interrupt::{InterruptExt, Priority};
 use embassy_nrf::wdt::{self, WatchdogHandle};
@@ -9,6 +10,16 @@ use embassy_nrf::{interrupt, peripherals};
 use picovae_app::{Alarm, Watchdog};
 
 static SAMPLING: InterruptExecutor = InterruptExecutor::new();
+
+/// The chip on the board's two crystals: where this chip paces the samples, its own oscillators, some percent off, would
+/// move every frequency in them. (A sensor with a rate of its own needs neither.)
+#[allow(dead_code)]
+pub fn with_crystals() -> Config {
+    let mut config = Config::default();
+    (config.hfclk_source, config.lfclk_source) =
+        (HfclkSource::ExternalXtal, LfclkSource::ExternalXtal);
+    config
+}
 
 /// LED1, which is lit by a low level.
 pub fn alarm(led: Peri<'static, peripherals::P0_13>) -> Alarm<Output<'static>> {

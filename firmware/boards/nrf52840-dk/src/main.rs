@@ -12,12 +12,13 @@ use board::Dog;
 use cortex_m as _;
 use defmt_rtt as _;
 use embassy_executor::Spawner;
+use embassy_nrf::gpio::{Input, Pull};
 use embassy_nrf::twim::{self, Twim};
 use embassy_nrf::{bind_interrupts, peripherals};
 use embassy_time::Duration;
 use panic_probe as _;
-use picovae_app::{Counters, Memory, Sampled, Units, sample_every, score};
-use picovae_sensors::lis3dh::{self, AXES, FIFO_LEN, Lis3dh};
+use picovae_app::{Counters, Memory, Sampled, Units, sample_ready, score};
+use picovae_sensors::lis3dh::{self, AXES, FIFO_LEN, Lis3dh, Sa0Pad};
 use static_cell::ConstStaticCell;
 
 /// What `build.rs` found in the blob.
@@ -28,8 +29,8 @@ mod model {
 
 /// Counts a g in the fan's recordings. Another model may have others: `picovae inspect --json` (`input_lsb`).
 const UNITS: Units = Units { model: 2_048, sensor: lis3dh::COUNTS_PER_G as i16 };
-/// Time between two looks at the sensor's FIFO, which holds 160 ms.
-const PACE: Duration = Duration::from_millis(50);
+/// Time to wait for the sensor's line, which comes with 80 ms of samples, before looking at its FIFO of 160 ms anyway.
+const AT_MOST: Duration = Duration::from_millis(100);
 
 bind_interrupts!(struct Interrupts {
     TWISPI0 => twim::InterruptHandler<peripherals::TWISPI0>;
@@ -40,8 +41,8 @@ static COUNTERS: Counters = Counters::new();
 static TWI_BUFFER: ConstStaticCell<[u8; 16]> = ConstStaticCell::new([0; 16]);
 
 #[embassy_executor::task]
-async fn sampling(bus: Twim<'static>, sampled: Sampled<AXES, FIFO_LEN>) {
-    sample_every(PACE, Lis3dh::new(bus, lis3dh::ADDRESS_LOW), sampled, &COUNTERS).await
+async fn sampling(line: Input<'static>, bus: Twim<'static>, sampled: Sampled<AXES, FIFO_LEN>) {
+    sample_ready(line, AT_MOST, Lis3dh::new(bus, Sa0Pad::Low), sampled, &COUNTERS).await
 }
 
 #[embassy_executor::main]
@@ -55,7 +56,9 @@ async fn main(_spawner: Spawner) {
     let buffer = TWI_BUFFER.take();
     let bus = Twim::new(chip.TWISPI0, Interrupts, chip.P0_26, chip.P0_27, config, buffer);
 
-    if let Ok(task) = sampling(bus, app.sampled) {
+    // Pulled down: it may be left open.
+    let line = Input::new(chip.P1_03, Pull::Down);
+    if let Ok(task) = sampling(line, bus, app.sampled) {
         board::sampling().spawn(task);
     }
     let mut watchdog = Dog::new(chip.WDT);

@@ -52,7 +52,7 @@ async fn sampling(
 
 #[embassy_executor::main]
 async fn main(_spawner: Spawner) {
-    let chip = embassy_nrf::init(Default::default());
+    let chip = embassy_nrf::init(board::with_crystals());
     let Some(mut app) = MEMORY.begin(model::blob(), &model::WINDOWS.0) else { return };
 
     let mut alarm = board::alarm(chip.P0_13);

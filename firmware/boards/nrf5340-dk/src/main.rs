@@ -17,7 +17,7 @@ use embassy_nrf::{bind_interrupts, interrupt, peripherals};
 use embassy_time::Duration;
 use panic_probe as _;
 use picovae_app::{Alarm, Counters, Memory, Sampled, Units, Watchdog, sample_every, score};
-use picovae_sensors::lis3dh::{self, AXES, FIFO_LEN, Lis3dh};
+use picovae_sensors::lis3dh::{self, AXES, FIFO_LEN, Lis3dh, Sa0Pad};
 use static_cell::ConstStaticCell;
 
 /// What `build.rs` found in the blob.
@@ -59,7 +59,7 @@ fn EGU1() {
 
 #[embassy_executor::task]
 async fn sampling(bus: Twim<'static>, sampled: Sampled<AXES, FIFO_LEN>) {
-    sample_every(PACE, Lis3dh::new(bus, lis3dh::ADDRESS_LOW), sampled, &COUNTERS).await
+    sample_every(PACE, Lis3dh::new(bus, Sa0Pad::Low), sampled, &COUNTERS).await
 }
 
 #[embassy_executor::main]

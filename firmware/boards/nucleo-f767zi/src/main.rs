@@ -20,7 +20,7 @@ use embassy_stm32::{bind_interrupts, dma, interrupt, peripherals};
 use embassy_time::Duration;
 use panic_probe as _;
 use picovae_app::{Alarm, Counters, Memory, Sampled, Units, Watchdog, sample_every, score};
-use picovae_sensors::lis3dh::{self, AXES, FIFO_LEN, Lis3dh};
+use picovae_sensors::lis3dh::{self, AXES, FIFO_LEN, Lis3dh, Sa0Pad};
 
 /// What `build.rs` found in the blob.
 #[allow(missing_docs)]
@@ -61,7 +61,7 @@ fn UART5() {
 
 #[embassy_executor::task]
 async fn sampling(bus: I2c<'static, Async, Master>, sampled: Sampled<AXES, FIFO_LEN>) {
-    sample_every(PACE, Lis3dh::new(bus, lis3dh::ADDRESS_LOW), sampled, &COUNTERS).await
+    sample_every(PACE, Lis3dh::new(bus, Sa0Pad::Low), sampled, &COUNTERS).await
 }
 
 #[embassy_executor::main]

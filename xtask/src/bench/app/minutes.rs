@@ -35,6 +35,8 @@ pub struct Row {
     longest_us: u64,
     /// Of everything the core did: both tasks, clock, log.
     pub percent_of_64_mhz: f64,
+    /// Deepest use of the stack by all of that.
+    stack_bytes: u64,
 }
 
 /// Streams the recordings, over and over, for so many minutes; `None` where a score or an event was not the host's,
@@ -79,18 +81,19 @@ pub fn stream(
         longest_us: counters.longest_us,
         percent_of_64_mhz: 100.0 * awake / counters.elapsed_us.max(1) as f64 * core.clock_hz()
             / CLOCK_HZ,
+        stack_bytes: counters.stack_bytes,
     }))
 }
 
 /// As a table.
 pub fn print(rows: &[Row]) {
     println!(
-        "| model | core | frames a second | seconds | frames | windows | events | late | overruns | lost | faults | longest, µs | of 64 MHz |"
+        "| model | core | frames a second | seconds | frames | windows | events | late | overruns | lost | faults | longest, µs | of 64 MHz | stack |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for row in rows {
         println!(
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.1} % |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.1} % | {} |",
             row.model,
             row.core,
             row.rate_hz,
@@ -103,7 +106,8 @@ pub fn print(rows: &[Row]) {
             row.lost,
             row.faults,
             row.longest_us,
-            row.percent_of_64_mhz
+            row.percent_of_64_mhz,
+            row.stack_bytes
         );
     }
 }
