@@ -3,9 +3,10 @@
 
 use crate::commands;
 use clap::{Args, Parser, Subcommand};
-use miette::{Diagnostic, IntoDiagnostic};
+use miette::{Diagnostic, IntoDiagnostic, WrapErr};
 use picovae::graph::Frontend;
 use picovae::recording::{Clips, Labels, Recording, Rows, WindowSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Trains, compresses and simulates variational autoencoders for
@@ -166,7 +167,17 @@ pub fn sha256_of(paths: &[PathBuf]) -> miette::Result<String> {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
     for path in paths {
-        hash.update(std::fs::read(path).into_diagnostic()?);
+        // Recordings need not fit memory.
+        let name = || path.display().to_string();
+        let mut file = std::fs::File::open(path).into_diagnostic().wrap_err_with(name)?;
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            let read = file.read(&mut piece).into_diagnostic().wrap_err_with(name)?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&piece[..read]);
+        }
     }
     Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
 }

@@ -89,6 +89,9 @@ pub struct FitArgs {
     /// Score [default: the one that tells faults put into normal data best].
     #[arg(long, value_name = "NAME")]
     score: Option<ScoreKind>,
+    /// Of recordings larger than this, stretches that it holds are read (CSV, NPY, WAV, samples without a header).
+    #[arg(long, value_name = "BYTES", default_value = "256M", value_parser = bytes)]
+    memory: usize,
     /// Minutes of training to plan with, on two cores.
     #[arg(long, value_name = "MINUTES", default_value_t = 3.0, value_parser = positive)]
     minutes: f64,
@@ -167,7 +170,20 @@ pub fn run(args: FitArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
         return Err(ArgsError::LabelFiles { labels, data }.into());
     }
     let mut recordings = Vec::with_capacity(args.normal.len());
+    let mut thinned = Vec::new();
     for (at, path) in args.normal.iter().enumerate() {
+        // Labels are a row each: what they leave out is known of whole recordings only.
+        let memory = if args.labels.is_empty() { args.memory as u64 } else { u64::MAX };
+        if let Some(parts) = Recording::read_stretches(path, &read, args.rows, memory)? {
+            let rows: usize = parts.iter().map(Recording::rows).sum();
+            thinned.push(format!(
+                "{}: larger than --memory, {rows} rows of it were read, in {} stretches evenly spread",
+                file_name(path),
+                parts.len()
+            ));
+            recordings.extend(parts);
+            continue;
+        }
         let mut recording = Recording::read_with(path, &read)?;
         let mut labels = args.labels.get(at).map(|path| Labels::read(path, None)).transpose()?;
         if let Some(rows) = args.rows {
@@ -208,6 +224,7 @@ pub fn run(args: FitArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
         bar.println(about);
         bar
     })?;
+    fitted.notes.splice(0..0, thinned);
     fitted.notes.iter().for_each(|note| eprintln!("note: {note}"));
     fitted.assembled.blob.save(&args.out)?;
     if let Some(path) = &args.float {

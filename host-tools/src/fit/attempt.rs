@@ -16,6 +16,8 @@ use ndarray::ArrayView2;
 /// Windows trained on at most, and judged at most.
 const TRAINED: usize = 16_000;
 const JUDGED: usize = 500;
+/// Windows up to which they are cut more densely than the device does.
+const DENSE: usize = 6_000;
 /// Scores that are compared: those a device computes in one pass.
 pub(super) const SCORES: [ScoreKind; 4] = [
     ScoreKind::GaussianNll,
@@ -61,12 +63,20 @@ pub struct Separation {
     pub faults: Vec<(Fault, f64)>,
 }
 
-/// Windows for training: cut more densely than the device does, where there are few.
+/// Windows for training: cut more densely than the device does, where there are few. A hop that divides
+/// a signal's period meets few of its phases, and a device starts at any.
 pub(super) fn training_set<'r>(
     recordings: impl IntoIterator<Item = &'r Recording>,
     frontend: &Frontend,
 ) -> Result<WindowSet<'r>, FitError> {
-    let hop = frontend.hop.min((frontend.window_len / 4).max(1));
+    let recordings: Vec<&Recording> = recordings.into_iter().collect();
+    let sparse = frontend.hop.min((frontend.window_len / 4).max(1));
+    let all = Frontend { hop: 1, ..frontend.clone() };
+    let mut count = 0;
+    for recording in &recordings {
+        count += recording.clips(&all)?.window_count();
+    }
+    let hop = count.div_ceil(DENSE).clamp(1, sparse);
     windows(recordings, &Frontend { hop, ..frontend.clone() }, TRAINED)
 }
 
@@ -317,6 +327,22 @@ mod tests {
         let set = windows([&recording], &frontend, usize::MAX).unwrap();
         let fitted = normalized(&set, &frontend, &signal).unwrap();
         assert!((1.0 / fitted.scale[1] - REACH_OF_STATES).abs() < 0.05, "{:?}", fitted.scale);
+    }
+
+    #[test]
+    fn training_meets_every_phase_of_a_period() {
+        // A day of 24 hours, every sixth of which the device judges.
+        let starts = |frames: usize| -> Vec<f32> {
+            let samples = (0..frames).map(|i| i as f32).collect();
+            let recording = Recording::from_samples("a", vec![frames, 1], samples).unwrap();
+            let set = training_set([&recording], &Frontend::identity(48, 6, 1)).unwrap();
+            (0..set.len()).map(|i| set.window(i).samples[0]).collect()
+        };
+        let few = starts(500);
+        let phases: std::collections::BTreeSet<i64> = few.iter().map(|x| *x as i64 % 24).collect();
+        assert_eq!((few.len(), phases.len()), (453, 24));
+        // Of many windows the device's hop is dense enough.
+        assert_eq!(starts(60_000)[..3], [0.0, 6.0, 12.0]);
     }
 
     #[test]

@@ -72,6 +72,9 @@ pub(super) fn candidates(
     offer("samples", &raw, &dense(&[96, 64, 48, 32, 24, 16, 12, 8], latent))?;
     if features > 64 {
         offer("samples", &raw, &dense(&[32, 24, 16, 12, 8, 6], (latent / 2).max(2)))?;
+    } else if features > 3 * latent {
+        // A level, a slope and the phases of a day are more than three.
+        offer("samples", &raw, &dense(&[96, 64, 48, 32, 24, 16, 12, 8], 2 * latent))?;
     }
     if !remove_mean {
         let latent = (signal.channels / 8).clamp(3, 16);

@@ -48,6 +48,13 @@ impl Clips {
         for (source, mut recording) in recordings.into_iter().enumerate() {
             all.notes.extend(align(&mut recording, &all.columns));
             let (count, frames, found) = shape_of(&recording, channels, window)?;
+            if (2..=8).contains(&count) && recording.shape.len() == 2 {
+                let name = recording.path.file_name().unwrap_or_default().to_string_lossy();
+                all.notes.push(format!(
+                    "{name}: its {count} rows of {frames} values are taken for {count} recordings of one channel; \
+                     if they are channels, transpose the array"
+                ));
+            }
             if all.channels == 0 {
                 all.channels = found;
             } else if all.channels != found {

@@ -12,7 +12,7 @@ use crate::simulate::{
     Assembled, DetectorOptions, FalseAlarms, assemble_apart, assemble_further, by_clip, real_score,
     score_set,
 };
-use crate::threshold::{TailThreshold, tail_threshold};
+use crate::threshold::{MOST, TailThreshold, tail_threshold};
 use indicatif::ProgressBar;
 use picovae_core::{Model, VaeError};
 use serde::Serialize;
@@ -30,6 +30,8 @@ const JUDGED: usize = 500;
 const FEW: usize = 2_000;
 /// Alarms a window that thresholds are given for beside the one asked for.
 const OTHER_RATES: [f64; 6] = [0.05, 0.02, 0.01, 5e-3, 2e-3, 1e-3];
+/// Alarms that calibration windows must allow to do without such models.
+const COUNTED: f64 = 60.0;
 /// How much rarer than once in the data a rate may be without a word.
 const SUPPORTED: f64 = 10.0;
 
@@ -180,7 +182,7 @@ pub(super) fn finish(
     };
     let mut assembled = assembled;
     let mut cross_fitted = Vec::new();
-    let rare = assembled.tail.as_ref().is_some_and(|tail| tail.extrapolation > 1.0);
+    let rare = assembled.tail.as_ref().is_some_and(|tail| tail.extrapolation * COUNTED > 1.0);
     if let Some(best) = tried.first().filter(|_| rare && calibration.len() <= FEW) {
         cross_fitted = making.scores(&best.candidate, parts, window, progress)?;
         let settings = settings(headroom);
@@ -188,6 +190,7 @@ pub(super) fn finish(
         assembled = assemble_further(quantized, &normal, &calibration, &cross_fitted, &detector)?;
     }
     notes.extend(assembled.tail.as_ref().and_then(|tail| beyond_the_data(tail, &rate)));
+    notes.extend(beyond_the_windows(&rate, window, vae.frontend.hop));
     let scores = real_scores(&assembled.blob.model()?, &calibration)?;
     let by_clip = by_clip(&calibration, scores.into_iter());
     let voting = options.decision.voting(vae.frontend.window_len, vae.frontend.hop);
@@ -227,15 +230,40 @@ fn beyond_the_data(tail: &TailThreshold, rate: &Rate) -> Option<String> {
         let least = rate.false_alarms_per_day * tail.extrapolation / SUPPORTED;
         let hours = 24.0 * tail.windows as f64 / rate.windows_per_day;
         format!(
-            "{} false alarms a day is {:.0} times rarer than once in the {:.1} hours calibrated on: the threshold rests on \
+            "{} false alarms a day is {:.0} times rarer than once in the {} calibrated on: the threshold rests on \
              the shape of the tail, and anomalies have to stand out further. These data support {least:.1} a day; \
-             for fewer record {:.0} hours of normal operation",
+             for fewer record {} of normal operation",
             rate.false_alarms_per_day,
             tail.extrapolation,
-            hours,
-            hours * tail.extrapolation / SUPPORTED,
+            duration(hours),
+            duration(hours * tail.extrapolation / SUPPORTED),
         )
     })
+}
+
+/// What to say where more alarms are asked for than there can be, as windows that overlap carry one.
+fn beyond_the_windows(rate: &Rate, window: usize, hop: usize) -> Option<String> {
+    let most = MOST / window.div_ceil(hop.max(1)) as f64;
+    (rate.per_window > most).then(|| {
+        format!(
+            "a window lasts {}, and {} false alarms a day are more than such windows can carry apart: the \
+             threshold is one that a fifth of the normal windows reach at most, and alarms will be rarer. \
+             Ask for {:.2} a day or fewer",
+            duration(window as f64 / rate.frames_per_second / 3_600.0),
+            rate.false_alarms_per_day,
+            most * rate.windows_per_day,
+        )
+    })
+}
+
+/// Hours as one reads them.
+fn duration(hours: f64) -> String {
+    match hours {
+        h if h < 0.05 => format!("{:.1} seconds", 3_600.0 * h),
+        h if h < 2.0 => format!("{:.1} minutes", 60.0 * h),
+        h if h < 72.0 => format!("{h:.1} hours"),
+        h => format!("{:.1} days", h / 24.0),
+    }
 }
 
 fn training_len(train: &[Recording], frontend: &crate::graph::Frontend) -> Result<usize, FitError> {

@@ -16,6 +16,7 @@ mod cross_fit;
 mod error;
 mod faults;
 mod finish;
+mod period;
 mod signal;
 mod split;
 

@@ -1,6 +1,7 @@
 //! What the normal recordings are like: enough to choose windows and front-ends.
 
 use super::clips::Clips;
+use super::period::{PERIODIC, period, rhythm};
 
 /// What is known of the signal.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,11 +46,6 @@ const BASELINE: f64 = 2.0;
 const SHORT: usize = 64;
 /// So many windows long are the recordings at least.
 const SHARE: usize = 40;
-/// Least autocorrelation of a period, and the longest one looked for.
-const PERIODIC: f64 = 0.3;
-const LONGEST: usize = 512;
-/// Share of the power that must be left without the wander: less is rounding.
-const LEFT: f64 = 1e-4;
 
 impl Signal {
     pub(super) fn of(clips: &Clips, frames_per_second: Option<f64>) -> Self {
@@ -127,18 +123,22 @@ impl Signal {
             // Nothing measures: the states are all there is.
             signal.states.clear();
         }
+        // Whole numbers at an unknown rate are a converter's counts.
+        let known = frames_per_second.map_or(integer && !measured.is_empty(), |hz| hz >= FAST_HZ);
+        if known && signal.period.is_none() {
+            // Beats that come a little early or late.
+            let beats = measured.iter().filter_map(|series| rhythm(series));
+            let strongest = beats.max_by(|a, b| a.1.total_cmp(&b.1));
+            signal.period = strongest.map(|(period, _)| period);
+        }
         // The level is what stays when a period is over: of all channels, as they hang together.
         let stretch = signal.period.map_or(STRETCH, |period| STRETCH.max(2 * period));
         let mut levels: Vec<f64> =
             measured.iter().filter_map(|series| level_over_swing(series, stretch)).collect();
         levels.sort_by(f64::total_cmp);
         let level = levels.get(levels.len() / 2).copied().unwrap_or(f64::MAX);
-        // Whole numbers at an unknown rate are a converter's counts, what turns back within few frames a vibration.
-        let fast = frames_per_second
-            .map_or((integer && !measured.is_empty()) || 2 * short > continuous, |rate| {
-                rate >= FAST_HZ
-            });
-        let known = frames_per_second.is_some() || integer;
+        // At an unknown rate what turns back within few frames is a vibration.
+        let fast = known || (frames_per_second.is_none() && 2 * short > continuous);
         let most = if signal.period.is_some() && known { BASELINE } else { LEVEL };
         signal.swings = fast && level < most;
         if !signal.swings {
@@ -239,56 +239,6 @@ fn shift(clips: &[Vec<f64>]) -> Option<f64> {
     shifts.get(shifts.len() / 2).copied()
 }
 
-/// A series without its mean; of a long one without the mean of what is around each frame, as a baseline
-/// that wanders hides any period. Nothing where nothing is left.
-fn without_wander(series: &[f64]) -> Option<Vec<f64>> {
-    let mean = series.iter().sum::<f64>() / series.len() as f64;
-    let centered: Vec<f64> = series.iter().map(|x| x - mean).collect();
-    if series.len() < 4 * LONGEST {
-        return Some(centered);
-    }
-    let around = 2 * LONGEST + 1;
-    let mut sum: f64 = centered[..around].iter().sum();
-    let mut quick = Vec::with_capacity(series.len() - around + 1);
-    for start in 0..=series.len() - around {
-        quick.push(centered[start + LONGEST] - sum / around as f64);
-        sum += centered.get(start + around).copied().unwrap_or(0.0) - centered[start];
-    }
-    let power = |series: &[f64]| series.iter().map(|x| x * x).sum::<f64>() / series.len() as f64;
-    (power(&quick) > LEFT * power(&centered)).then_some(quick)
-}
-
-/// The lag of the greatest autocorrelation behind its first fall below 0, and that correlation.
-fn period(series: &[Vec<f64>]) -> Option<(usize, f64)> {
-    let longest = series.iter().max_by_key(|clip| clip.len())?;
-    let frames = &longest[..longest.len().min(8_192)];
-    if frames.len() < 32 {
-        return None;
-    }
-    let frames = without_wander(frames)?;
-    let at = |lag: usize| {
-        let products = frames.iter().zip(&frames[lag..]).map(|(a, b)| a * b).sum::<f64>();
-        products / (frames.len() - lag) as f64
-    };
-    let power = at(0);
-    if power <= 0.0 {
-        return None;
-    }
-    let correlation: Vec<f64> =
-        (0..LONGEST.min(frames.len() / 3)).map(|lag| at(lag) / power).collect();
-    let fallen = correlation.iter().position(|r| *r < 0.0)?;
-    let peak =
-        (fallen..correlation.len()).max_by(|a, b| correlation[*a].total_cmp(&correlation[*b]))?;
-    // Of a period's multiples, which are about as strong, the first.
-    let first = (fallen..=peak).find(|lag| {
-        let here = correlation[*lag];
-        let around = lag.saturating_sub(1)..=(lag + 1).min(correlation.len() - 1);
-        here >= 0.85 * correlation[peak] && around.into_iter().all(|l| correlation[l] <= here)
-    });
-    let lag = first.unwrap_or(peak);
-    Some((lag, correlation[lag]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,6 +276,27 @@ mod tests {
         assert_eq!(lead.window(100_000), 512);
         // Once a second that is a process, whose level counts.
         assert!(!signal(Some(1.0), beat).swings);
+    }
+
+    #[test]
+    fn a_heart_that_does_not_keep_time_swings_too() {
+        // Beats 9 % early or late, on a baseline that wanders as far as they reach.
+        let mut beats = vec![100.0f32];
+        while let Some(last) = beats.last().copied().filter(|last| *last < 20_000.0) {
+            let late = ((beats.len() * 7_919) % 101) as f32 / 100.0 - 0.5;
+            beats.push(last + 290.0 * (1.0 + 0.18 * late));
+        }
+        let lead = |i: usize| {
+            let t = i as f32;
+            let peak = |beat: &f32| (-((t - beat) / 5.0).powi(2)).exp();
+            let wander = 60.0 * (t / 900.0).sin() + 40.0 * (t / 310.0).sin();
+            (1024.0 + wander + 220.0 * beats.iter().map(peak).sum::<f32>()).round()
+        };
+        let samples: Vec<f32> = (0..20_000).map(lead).collect();
+        let recording = Recording::from_samples("a", vec![20_000, 1], samples).unwrap();
+        let signal = Signal::of(&Clips::new(vec![recording], None, None).unwrap(), Some(360.0));
+        assert!(signal.swings, "{signal:?}");
+        assert!(signal.period.is_some_and(|period| (265..315).contains(&period)), "{signal:?}");
     }
 
     #[test]

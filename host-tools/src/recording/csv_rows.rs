@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::csv_table::{self, Table};
 use super::csv_text::{COUNTS, columns_to_read, number, report_dropped};
-use super::timestamps::Steps;
+use super::timestamps::{self, Steps};
 use super::{ReadOptions, RecordingError};
 
 type Records = dyn Iterator<Item = Result<(u64, csv::StringRecord), RecordingError>>;
@@ -29,7 +29,7 @@ impl CsvRows {
     ) -> Result<Self, RecordingError> {
         // The last line may be cut.
         let end = prefix.iter().rposition(|byte| *byte == b'\n').map_or(prefix.len(), |at| at + 1);
-        let table = Table::sniff(path, csv_table::text(path, &prefix[..end])?)?;
+        let table = Table::sniff(path, &csv_table::text(path, &prefix[..end])?)?;
         let (mut kept, is_named) = columns_to_read(path, &table, options)?;
         if !is_named {
             let counts = counters(path, &table, &kept)?;
@@ -48,6 +48,16 @@ impl CsvRows {
     /// Values of a row.
     pub(super) fn columns(&self) -> usize {
         self.kept.len()
+    }
+
+    /// Their names.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.kept.iter().map(|column| self.table.names[*column].clone()).collect()
+    }
+
+    /// Rows a second by a column of timestamps.
+    pub(super) fn sample_rate(&self) -> Option<f64> {
+        timestamps::rate(&self.table)
     }
 
     /// Appends the next row; `false` at the end.

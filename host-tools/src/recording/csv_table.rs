@@ -2,15 +2,17 @@
 //! columns, told from its first lines.
 
 use super::RecordingError;
+use super::csv_layout::{self, Layout, SingleBlanks};
+use super::csv_text::is_missing;
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
-/// Lines looked at to tell separator, header and numeric columns.
-const SNIFFED_LINES: usize = 50;
-
 /// A text file whose layout is known.
 pub(super) struct Table {
-    separator: u8,
+    layout: Layout,
+    /// Lines of units between the names and the numbers.
+    units: usize,
     /// Names from the header, or "0", "1", … without one.
     pub(super) names: Vec<String>,
     /// Whether the first line names the columns.
@@ -19,26 +21,43 @@ pub(super) struct Table {
     pub(super) numeric: Vec<bool>,
     /// Whether the column is written with decimal commas.
     decimal_comma: Vec<bool>,
-    /// The first lines, header included.
+    /// The first lines, header included, units and what stands above the table not.
     pub(super) sniffed: Vec<csv::StringRecord>,
 }
 
-/// The text of a file.
-pub(super) fn text<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, RecordingError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| RecordingError::Format {
+/// The text of a file: UTF-8, UTF-16 behind its mark, else Latin-1.
+pub(super) fn text<'a>(path: &Path, bytes: &'a [u8]) -> Result<Cow<'a, str>, RecordingError> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Ok(text.strip_prefix('\u{feff}').unwrap_or(text).into());
+    }
+    let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+        let text = char::decode_utf16(units).collect::<Result<String, _>>().ok();
+        text.filter(|_| bytes.len().is_multiple_of(2))
+    };
+    let decoded = match bytes {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        // What no text holds.
+        _ if bytes.iter().any(|byte| *byte < 9) => None,
+        _ => Some(bytes.iter().copied().map(char::from).collect()),
+    };
+    decoded.map(Cow::from).ok_or_else(|| RecordingError::Format {
         path: path.to_path_buf(),
-        reason: "neither NPY, IDX nor UTF-8 text".into(),
-    })?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+        reason: "neither NPY, IDX nor text".into(),
+    })
 }
 
 impl Table {
     pub(super) fn sniff(path: &Path, text: &str) -> Result<Self, RecordingError> {
-        let separator = separator(text);
+        let layout = Layout::of(text);
+        let separator = layout.separator;
         let mut sniffed = Vec::new();
-        for record in reader(text.as_bytes(), separator).into_records().take(SNIFFED_LINES) {
+        let lines = csv_layout::SNIFFED_LINES + layout.above;
+        for record in reader(text.as_bytes(), separator).into_records().take(lines) {
             sniffed.push(record.map_err(|e| format_error(path, &e))?);
         }
+        sniffed.drain(..layout.above.min(sniffed.len()));
         let Some(first) = sniffed.first() else {
             return Err(RecordingError::Empty { path: path.to_path_buf() });
         };
@@ -61,12 +80,32 @@ impl Table {
         // holds no number itself.
         let has_header = first.iter().enumerate().all(|(column, cell)| !is_number(column, cell))
             && (sniffed.len() == 1 || (0..fields).any(|column| numeric_from(column, 1)));
-        let numeric =
+        let numeric: Vec<bool> =
             (0..fields).map(|column| numeric_from(column, usize::from(has_header))).collect();
-        let mut table =
-            Self { separator, names: Vec::new(), has_header, numeric, decimal_comma, sniffed };
+        let units = match &sniffed[..] {
+            [_, second, third, ..] if has_header && second.len() == fields => {
+                let measured = |record: &csv::StringRecord| -> Vec<bool> {
+                    let cells = numeric.iter().zip(record).enumerate();
+                    let cells = cells.filter(|(_, (numeric, cell))| **numeric && !is_missing(cell));
+                    cells.map(|(column, (_, cell))| is_number(column, cell)).collect()
+                };
+                let (second, third) = (measured(second), measured(third));
+                !second.is_empty() && !second.contains(&true) && !third.contains(&false)
+            }
+            _ => false,
+        };
+        if units {
+            sniffed.remove(1);
+        }
+        let (names, units) = (Vec::new(), usize::from(units));
+        let mut table = Self { layout, units, names, has_header, numeric, decimal_comma, sniffed };
         table.set_header(has_header);
         Ok(table)
+    }
+
+    /// Lines above the table that belong to nothing in it.
+    pub(super) fn above(&self) -> usize {
+        self.layout.above
     }
 
     /// Takes the first line for a header, or not.
@@ -120,33 +159,29 @@ impl Table {
         text: R,
     ) -> impl Iterator<Item = Result<(u64, csv::StringRecord), RecordingError>> + use<R> {
         let (expected, path) = (self.names.len(), path.to_path_buf());
-        reader(text, self.separator).into_records().skip(usize::from(self.has_header)).map(
-            move |record| {
-                let record = record.map_err(|e| format_error(&path, &e))?;
-                let line = record.position().map_or(0, csv::Position::line);
-                let found = record.len();
-                if found != expected {
-                    return Err(RecordingError::Ragged {
-                        path: path.clone(),
-                        line,
-                        expected,
-                        found,
-                    });
-                }
-                Ok((line, record))
-            },
-        )
+        let above = self.layout.above + usize::from(self.has_header) + self.units;
+        reader(text, self.layout.separator).into_byte_records().skip(above).map(move |record| {
+            // Names are known; what a text holds beside numbers does not matter here.
+            let record = record.map_err(|e| format_error(&path, &e))?;
+            let record = csv::StringRecord::from_byte_record_lossy(record);
+            let line = record.position().map_or(0, csv::Position::line);
+            let found = record.len();
+            if found != expected {
+                return Err(RecordingError::Ragged { path: path.clone(), line, expected, found });
+            }
+            Ok((line, record))
+        })
     }
 }
 
-fn reader<R: Read>(text: R, separator: u8) -> csv::Reader<R> {
+fn reader<R: Read>(text: R, separator: u8) -> csv::Reader<SingleBlanks<R>> {
     csv::ReaderBuilder::new()
         .delimiter(separator)
         .has_headers(false)
         .flexible(true)
         .comment(Some(b'#'))
         .trim(csv::Trim::All)
-        .from_reader(text)
+        .from_reader(SingleBlanks::new(text, separator == b' '))
 }
 
 fn format_error(path: &Path, error: &csv::Error) -> RecordingError {
@@ -166,44 +201,4 @@ fn with_point<T>(cell: &str, decimal_comma: bool, read: impl Fn(&str) -> Option<
         }
         _ => read(cell),
     }
-}
-
-/// The separator that splits the first lines into equally many fields. A `;`
-/// or tab that does so wins over `,`, which is a decimal comma then; otherwise
-/// the one that most lines agree on, and that splits into the most fields.
-fn separator(text: &str) -> u8 {
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .take(SNIFFED_LINES)
-        .collect();
-    let quality = |separator: u8| {
-        let counts: Vec<usize> = lines.iter().map(|line| occurrences(line, separator)).collect();
-        let first = counts.first().copied().unwrap_or(0);
-        let agreeing = counts.iter().filter(|count| **count == first && first > 0).count();
-        let consistent = agreeing > 0 && agreeing == lines.len();
-        let no_comma = separator != b',' && first > 0;
-        (consistent, consistent && no_comma, agreeing, no_comma, first)
-    };
-    let mut best = b',';
-    for candidate in *b";\t" {
-        if quality(candidate) > quality(best) {
-            best = candidate;
-        }
-    }
-    best
-}
-
-/// How often a separator occurs in a line outside quotes.
-fn occurrences(line: &str, separator: u8) -> usize {
-    let mut quoted = false;
-    let mut count = 0;
-    for byte in line.bytes() {
-        if byte == b'"' {
-            quoted = !quoted;
-        } else if byte == separator && !quoted {
-            count += 1;
-        }
-    }
-    count
 }

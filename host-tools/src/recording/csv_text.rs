@@ -12,7 +12,7 @@ pub(super) fn read(
     bytes: &[u8],
     options: &ReadOptions,
 ) -> Result<Recording, RecordingError> {
-    let text = csv_table::text(path, bytes)?;
+    let text = &*csv_table::text(path, bytes)?;
     let table = Table::sniff(path, text)?;
     let sample_rate = timestamps::rate(&table);
     let rated = |recording: Recording| Recording { sample_rate, ..recording };
@@ -36,6 +36,9 @@ pub(super) fn columns_to_read(
     table: &Table,
     options: &ReadOptions,
 ) -> Result<(Vec<usize>, bool), RecordingError> {
+    if table.above() > 0 {
+        eprintln!("{}: {} lines above the table are left out", path.display(), table.above());
+    }
     if !options.columns.is_empty() {
         let columns = options.columns.iter().map(|want| table.column(path, want));
         return Ok((columns.collect::<Result<_, _>>()?, true));
@@ -55,6 +58,22 @@ pub(super) fn columns_to_read(
     for column in numeric.iter().filter(|column| !kept.contains(column)) {
         report_dropped(path, &table.names[*column], why_not(column).unwrap_or_default());
     }
+    let is_text = |column: &usize| {
+        let mut cells = table.sniffed[usize::from(table.has_header)..].iter();
+        // Dates are no surprise.
+        cells.any(|row| {
+            let cell = row.get(*column).unwrap_or_default();
+            !is_missing(cell) && timestamps::seconds(cell).is_none()
+        })
+    };
+    let other = (0..table.names.len()).filter(|column| !numeric.contains(column));
+    for column in other.filter(is_text) {
+        eprintln!(
+            "{}: column `{}` holds no numbers: left out",
+            path.display(),
+            table.names[column]
+        );
+    }
     Ok((kept, false))
 }
 
@@ -65,7 +84,7 @@ pub(super) fn read_labels(
     bytes: &[u8],
     column: Option<&str>,
 ) -> Result<Recording, RecordingError> {
-    let text = csv_table::text(path, bytes)?;
+    let text = &*csv_table::text(path, bytes)?;
     let mut table = Table::sniff(path, text)?;
     let wanted = column.unwrap_or("label");
     if !table.has_header && header_of_words(&table, wanted) {
@@ -167,7 +186,7 @@ pub(super) fn number(
 }
 
 /// What stands in a cell without a sample.
-fn is_missing(cell: &str) -> bool {
+pub(super) fn is_missing(cell: &str) -> bool {
     ["", "na", "n/a", "null", "none", "-", "?"].iter().any(|word| word.eq_ignore_ascii_case(cell))
 }
 
@@ -292,6 +311,36 @@ mod tests {
         assert_eq!(read(&lines(20, |i| format!("{i}\n"))).shape, [20, 1]);
         assert_eq!(read(&lines(20, |i| format!("{i},{}\n", 2 * i))).shape, [20, 2]);
         assert_eq!(read("time\n1\n2\n").shape, [2, 1]);
+    }
+
+    #[test]
+    fn tables_as_loggers_write_them() {
+        let body = lines(20, |i| format!("{},{}\n", i * i, i % 3));
+        let plain = read(&format!("a,b\n{body}"));
+        for head in ["a,b\nm/s,V\n", "Logger 7\nserial: 12\n\na,b\n"] {
+            let recording = read(&format!("{head}{body}"));
+            assert_eq!((&recording.columns, &recording.samples), (&plain.columns, &plain.samples));
+        }
+        // A missing sample in the first row is no unit.
+        assert_eq!(
+            super::read(
+                Path::new("a.csv"),
+                b"a,b\nNA,1\n2,3\n",
+                &ReadOptions { gaps: true, ..ReadOptions::default() }
+            )
+            .unwrap()
+            .shape,
+            [2, 2]
+        );
+        let of = |bytes: &[u8]| super::read(Path::new("a.csv"), bytes, &ReadOptions::default());
+        let latin = of(b"Temp \xb0C;x\n1;2\n3;5\n").unwrap();
+        assert_eq!(latin.columns, ["Temp \u{b0}C", "x"]);
+        let wide: Vec<u8> =
+            "\u{feff}a\tb\n1\t2\n3\t5\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(of(&wide).unwrap().samples, [1.0, 2.0, 3.0, 5.0]);
+        assert_eq!(read("  1.5   2\n  3  4.5 \n").samples, [1.5, 2.0, 3.0, 4.5]);
+        assert_eq!(read("x|y\n1|2\n3|4\n").columns, ["x", "y"]);
+        assert!(of(b"\x01\xff\x00").is_err());
     }
 
     fn labels(text: &str, column: Option<&str>) -> Result<Vec<f32>, RecordingError> {

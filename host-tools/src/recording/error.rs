@@ -20,7 +20,7 @@ pub enum RecordingError {
     /// Neither NPY nor IDX nor text, or a broken header.
     #[error("{}: {reason}", path.display())]
     #[diagnostic(help(
-        "recordings are CSV (`,`, `;` or tab), NPY or NPZ (u1, i1, i2, i4, f2, f4, f8), WAV, Parquet (snappy, gzip) or IDX, gzipped or not; \
+        "recordings are CSV (`,`, `;`, `|`, tab or blanks), NPY or NPZ (u1, i1, i2, i4, f2, f4, f8), WAV, Parquet (snappy, gzip, zstd) or IDX, gzipped or not; \
          samples without a header are read with --raw-input"
     ))]
     Format {

@@ -1,7 +1,18 @@
 //! Labels written as words.
 
 /// Names of columns that label the others.
-const COLUMNS: [&str; 5] = ["label", "labels", "anomaly", "is_anomaly", "changepoint"];
+const COLUMNS: [&str; 10] = [
+    "label",
+    "labels",
+    "class",
+    "anomaly",
+    "anomalies",
+    "is_anomaly",
+    "outlier",
+    "is_outlier",
+    "ground_truth",
+    "changepoint",
+];
 
 /// Whether a header names a column of labels.
 pub(super) fn is_column(name: &str) -> bool {

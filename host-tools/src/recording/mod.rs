@@ -8,6 +8,7 @@
 
 mod blocks;
 mod clips;
+mod csv_layout;
 mod csv_rows;
 mod csv_table;
 mod csv_text;
@@ -22,6 +23,7 @@ mod options;
 mod parquet;
 mod row_reader;
 mod rows;
+mod stretches;
 mod timestamps;
 mod waveform;
 mod window_set;

@@ -53,6 +53,10 @@ impl RowReader {
         } else {
             match Format::of(&prefix) {
                 _ if prefix.starts_with(&[0x1f, 0x8b]) => return Ok(None),
+                // UTF-16.
+                _ if prefix.starts_with(&[0xff, 0xfe]) || prefix.starts_with(&[0xfe, 0xff]) => {
+                    return Ok(None);
+                }
                 Format::Npy => {
                     let Some(header) = npy::plain_header(path, &prefix, len)? else {
                         return Ok(None);
@@ -100,6 +104,23 @@ impl RowReader {
     /// Whether the end is not known before it comes.
     pub(super) fn is_endless(&self) -> bool {
         self.shape[0] == ENDLESS
+    }
+
+    /// Names of the columns of a text.
+    pub(super) fn columns(&self) -> Vec<String> {
+        match &self.source {
+            Samples::Text(text) => text.names(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Frames a second, where the file says.
+    pub(super) fn sample_rate(&self) -> Option<f64> {
+        match &self.source {
+            Samples::Text(text) => text.sample_rate(),
+            Samples::Wav(reader) => Some(f64::from(reader.spec().sample_rate)),
+            Samples::Plain(..) => None,
+        }
     }
 
     /// The file ended after so many rows.

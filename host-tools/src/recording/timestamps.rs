@@ -105,7 +105,7 @@ fn unit(time: f64) -> f64 {
 
 /// Seconds of a date and time as ISO 8601 writes it, `2020-03-09 10:14:33.5`, or of a time alone, also of
 /// half a day; time zones are ignored. Of dates in another order only steps within a day are right, which is what most are.
-fn seconds(cell: &str) -> Option<f64> {
+pub(super) fn seconds(cell: &str) -> Option<f64> {
     let (cell, noon) = match cell.rsplit_once(' ') {
         Some((rest, half)) if half.eq_ignore_ascii_case("am") => (rest, Some(0.0)),
         Some((rest, half)) if half.eq_ignore_ascii_case("pm") => (rest, Some(12.0)),
@@ -132,7 +132,7 @@ fn seconds(cell: &str) -> Option<f64> {
 
 /// Days of a date.
 fn days(date: &str) -> Option<i64> {
-    let mut date = date.split(['-', '/']).map(|part| part.parse::<i64>().ok());
+    let mut date = date.split(['-', '/', '.']).map(|part| part.parse::<i64>().ok());
     let (year, month, day) = (date.next()??, date.next()??, date.next()??);
     // Months of a year that begins in March, so that the leap day comes last.
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
@@ -237,6 +237,8 @@ mod tests {
         );
         let halves = "time,x\n2/14/2014 11:55 AM,1\n2/14/2014 12:00 PM,2\n2/14/2014 12:05 PM,1\n";
         assert!((rate_of(halves).unwrap() - 1.0 / 300.0).abs() < 1e-12);
+        let dots = "Zeit;x\n31.12.2020 23:59:50;1\n31.12.2020 23:59:55;2\n01.01.2021 00:00:00;3\n01.01.2021 00:00:05;3\n";
+        assert_eq!(rate_of(dots), Some(0.2));
         assert_eq!(rate_of("index,x\n0,1\n1,2\n2,1\n"), None);
         assert_eq!(rate_of("a,b\n1,1\n2,2\n3,1\n"), None);
     }

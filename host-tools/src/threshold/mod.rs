@@ -72,7 +72,9 @@ pub struct TailThreshold {
 const FOR_SHAPE: usize = 15;
 const FOR_SCALE: usize = 5;
 /// Shares of the windows beyond the start of the tail that are tried, in order.
-const SHARES: [f64; 6] = [0.02, 0.04, 0.07, 0.1, 0.15, 0.2];
+const SHARES: [f64; 6] = [0.02, 0.04, 0.07, 0.1, 0.15, MOST];
+/// Share of normal windows that may reach a threshold, whatever is asked for.
+pub const MOST: f64 = 0.2;
 /// Episodes with which the first share is content.
 const ENOUGH: usize = 60;
 /// Resamplings behind the interval.
@@ -99,14 +101,20 @@ pub fn tail_threshold(clips: &[Vec<f64>], voting: Voting, rate: f64) -> Option<T
     };
     // Where many alarms are asked for, their number can be counted.
     let allowed = rate * windows as f64;
-    if allowed >= ENOUGH as f64 {
+    let level = |share: f64| sorted[(((1.0 - share) * windows as f64) as usize).min(windows - 1)];
+    let counted = || {
         let threshold = series.counted(&sorted, allowed);
-        return Some(found(threshold, Method::Counted));
+        // Overlapping windows carry one alarm, so that no threshold may raise as many as are asked for; one
+        // that most windows reach would be in alarm all the time.
+        let least = if voting.apart > 1 { level(MOST) } else { threshold };
+        Some(found(threshold.max(least), Method::Counted))
+    };
+    if allowed >= ENOUGH as f64 {
+        return counted();
     }
     let mut best: Option<(f64, Vec<f64>)> = None;
     for share in SHARES {
-        let at = ((1.0 - share) * windows as f64) as usize;
-        let start = sorted[at.min(windows - 1)];
+        let start = level(share);
         let peaks = series.peaks_above(start);
         let more = best.as_ref().is_none_or(|(_, known)| peaks.len() > known.len());
         let content = peaks.len() >= ENOUGH;
@@ -119,7 +127,12 @@ pub fn tail_threshold(clips: &[Vec<f64>], voting: Voting, rate: f64) -> Option<T
     }
     let (start, peaks) = best?;
     let excesses: Vec<f64> = peaks.iter().map(|peak| peak - start).filter(|e| *e > 0.0).collect();
-    let Some(tail) = Tail::fit(&excesses, windows) else {
+    let tail = Tail::fit(&excesses, windows);
+    if allowed >= 1.0 && tail.is_none_or(|tail| tail.rate <= rate) {
+        // What is asked for lies before the tail, or there is none.
+        return counted();
+    }
+    let Some(tail) = tail else {
         // As far above the greatest score as that is above the median.
         let margin = (greatest - median).max(1e-9 * greatest.abs());
         let threshold = greatest + margin;
