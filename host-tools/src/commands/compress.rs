@@ -12,14 +12,14 @@ use picovae::quantize::QuantizeOptions;
 use picovae::recording::WindowSet;
 use picovae::report::{Chart, Mark, Page, Series, compare};
 use picovae::simulate::DetectorOptions;
-use picovae::train::{FitConfig, hold_out};
+use picovae::train::{FitConfig, Settings, hold_out};
 use serde::Serialize;
 
 use super::budget::BudgetArgs;
+use super::checkpoint::CheckpointArgs;
 use super::decision::DecisionArgs;
 use super::false_alarms::FalseAlarmArgs;
 use super::model_file::{ForeignArgs, RecordingArgs, open_float};
-use super::progress;
 use crate::args::{command_line, file_name, window_set};
 use crate::printer::{Listing, Printer, Table};
 
@@ -86,6 +86,8 @@ pub struct CompressArgs {
     #[arg(long, value_name = "R.html")]
     report: Option<PathBuf>,
     #[command(flatten)]
+    checkpoint: CheckpointArgs,
+    #[command(flatten)]
     decision: DecisionArgs,
     #[command(flatten)]
     foreign: ForeignArgs,
@@ -145,7 +147,14 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
             decision: args.decision.options()?,
         },
     };
-    let mut done = compress(&vae, &train, &held_out, &config, &progress::steps())?;
+    // The loss allowed and the threshold decide where the chains end, not what they train.
+    let command = Settings::of_command("compress")
+        .and_all(&config.budget)
+        .and("target", &config.detector.target)
+        .and("effort", config.effort)
+        .and_all(&config.fit);
+    let watched = args.checkpoint.watch(command)?;
+    let mut done = compress(&vae, &train, &held_out, &config, watched.watch())?;
     done.blob.save(&args.out)?;
     if let Some(path) = &args.float {
         done.vae.provenance =
@@ -171,6 +180,7 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
     if let Some(path) = &args.report {
         page(&args, &vae, &done, &held_out)?.save(path)?;
     }
+    watched.done()?;
     let mut table = Table::new(["chain", "blob", "arena", "instructions", "loss", "why"]);
     for row in rows(&done.chains, args.max_loss) {
         table.row(row);

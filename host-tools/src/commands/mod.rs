@@ -3,6 +3,7 @@
 pub mod boards;
 pub mod budget;
 pub mod calibrate;
+pub mod checkpoint;
 pub mod compress;
 pub mod decision;
 pub mod diff;

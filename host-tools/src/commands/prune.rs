@@ -7,11 +7,11 @@ use clap::Args;
 use picovae::compress::{Criterion, PruneConfig, PruneReport, prune};
 use picovae::graph::{Provenance, TOOL};
 use picovae::import::write_safetensors;
-use picovae::train::{FitConfig, Sigma};
+use picovae::train::{FitConfig, Settings, Sigma};
 use serde::Serialize;
 
+use super::checkpoint::CheckpointArgs;
 use super::model_file::{ForeignArgs, open_float};
-use super::progress;
 use crate::args::{DataArgs, command_line, file_name, window_set};
 use crate::printer::{Listing, Printer, Table};
 
@@ -64,6 +64,8 @@ pub struct PruneArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
+    checkpoint: CheckpointArgs,
+    #[command(flatten)]
     foreign: ForeignArgs,
 }
 
@@ -101,10 +103,12 @@ pub fn run(args: PruneArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
         },
         ..PruneConfig::default()
     };
-    let (mut pruned, report) = prune(&vae, &set, &config, &progress::steps())?;
+    let watched = args.checkpoint.watch(Settings::of_command("prune").and_all(&config))?;
+    let (mut pruned, report) = prune(&vae, &set, &config, watched.watch())?;
     pruned.provenance =
         Provenance { tool: TOOL.into(), command: command_line(), ..pruned.provenance };
     write_safetensors(&args.out, &pruned)?;
+    watched.done()?;
     let mut table = Table::new(["round", "removed", "parameters", "MACs", "held out"]);
     for round in &report.rounds {
         table.row([

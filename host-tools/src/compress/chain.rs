@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::{
@@ -16,7 +15,7 @@ use crate::quantize::{QuantizeError, QuantizeOptions, Settled, WeightBits, quant
 use crate::recording::WindowSet;
 use crate::search::{Budget, Limit};
 use crate::simulate::{AssembleError, DetectorOptions, assemble_apart};
-use crate::train::{FineTuneConfig, FitConfig, TeacherConfig, TrainError};
+use crate::train::{FineTuneConfig, FitConfig, TeacherConfig, TrainError, Watch};
 
 /// What a model is brought to.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,16 +151,24 @@ const TRIMS: i32 = 40;
 ///
 /// # Errors
 /// [`CompressError`]; [`CompressError::Nothing`] where nothing comes under the budget.
-pub fn compress(
+pub fn compress<'w>(
     model: &Vae,
     data: &WindowSet<'_>,
     held_out: &WindowSet<'_>,
     config: &CompressConfig,
-    progress: &ProgressBar,
+    watch: impl Into<Watch<'w>>,
 ) -> Result<Compressed, CompressError> {
     let yardstick = Yardstick::new(model, held_out, config.fit.seed)?;
     let reference = yardstick.of_float(model)?;
-    let run = Run { model, data, held_out, config, yardstick: &yardstick, reference, progress };
+    let run = Run {
+        model,
+        data,
+        held_out,
+        config,
+        yardstick: &yardstick,
+        reference,
+        watch: watch.into(),
+    };
     let ranked = importance(model, data, Criterion::Taylor, OBSERVED, config.fit.seed);
     let at = |keep: f64| shrink(model, ranked.clone(), (model.params() as f64 * keep) as usize);
     let mut chains: Vec<ChainReport> = Vec::new();
@@ -264,7 +271,7 @@ struct Run<'r, 'w> {
     config: &'r CompressConfig,
     yardstick: &'r Yardstick,
     reference: Quality,
-    progress: &'r ProgressBar,
+    watch: Watch<'r>,
 }
 
 impl Run<'_, '_> {
@@ -279,25 +286,25 @@ impl Run<'_, '_> {
         let options = self.options(chain.bits);
         let mut vae = self.model.clone();
         if chain.keep < 1.0 {
-            self.progress.set_prefix("prune");
+            self.watch.progress.set_prefix("prune");
             let pruning = PruneConfig {
                 keep: chain.keep,
                 fit: FitConfig { epochs: config.effort, ..config.fit.clone() },
                 ..PruneConfig::default()
             };
-            vae = self.trimmed(prune(&vae, self.data, &pruning, self.progress)?.0, &options);
+            vae = self.trimmed(prune(&vae, self.data, &pruning, self.watch)?.0, &options);
         }
         let mut settled = None;
         if chain.keep < 1.0 || chain.bits == 4 {
             // Further steps with the model as the teacher, in integers where they are coarse.
-            self.progress.set_prefix("distil");
+            self.watch.progress.set_prefix("distil");
             let fine_tune = FineTuneConfig {
                 fit: FitConfig { epochs: 4 * config.effort, cosine: true, ..config.fit.clone() },
                 quantization: (chain.bits == 4).then(|| options.clone()),
             };
             let teacher = TeacherConfig::of(self.model, &vae);
             let lessons = DistillConfig { fine_tune, teacher };
-            let tuned = distill(self.model, &vae, self.data, &lessons, self.progress)?;
+            let tuned = distill(self.model, &vae, self.data, &lessons, self.watch)?;
             (vae, settled) = (tuned.vae, tuned.settled);
         }
         let blob = self.blob(&vae, &options, settled.as_ref())?;

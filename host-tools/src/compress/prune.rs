@@ -1,13 +1,12 @@
 //! Gradual structured pruning: remove some units, fine-tune, again, until the size is reached.
 
-use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::importance::{Criterion, importance};
 use super::remove::{Unit, remove};
 use crate::graph::Vae;
 use crate::recording::WindowSet;
-use crate::train::{FitConfig, TrainError, fit};
+use crate::train::{FitConfig, TrainError, Watch, fit};
 
 /// How a model is pruned.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -102,12 +101,13 @@ pub enum PruneError {
 ///
 /// # Errors
 /// [`PruneError`].
-pub fn prune(
+pub fn prune<'w>(
     start: &Vae,
     data: &WindowSet<'_>,
     config: &PruneConfig,
-    progress: &ProgressBar,
+    watch: impl Into<Watch<'w>>,
 ) -> Result<(Vae, PruneReport), PruneError> {
+    let watch = watch.into();
     let bad = |setting, value: String, must| Err(PruneError::Setting { setting, value, must });
     if !(config.keep > 0.0 && config.keep <= 1.0) {
         return bad("keep", config.keep.to_string(), "above 0 and at most 1");
@@ -134,7 +134,7 @@ pub fn prune(
         rounds: Vec::new(),
     };
     for round in 1..=config.rounds {
-        progress.set_message(format!("round {round} of {}", config.rounds));
+        watch.progress.set_message(format!("round {round} of {}", config.rounds));
         let ranked = importance(&vae, data, config.criterion, config.windows, config.fit.seed);
         let gone = choose(&vae, ranked, target(round));
         vae = remove(&vae, &gone);
@@ -145,7 +145,7 @@ pub fn prune(
             cosine: last || config.fit.cosine,
             ..config.fit.clone()
         };
-        let (tuned, trained) = fit(&vae, data, &fine_tuning, progress)?;
+        let (tuned, trained) = fit(&vae, data, &fine_tuning, watch)?;
         vae = tuned;
         report.steps += trained.steps;
         report.rounds.push(PruneRound {
@@ -206,6 +206,7 @@ mod tests {
     use crate::graph::{Activation, Frontend, LikelihoodKind, ScoreKind};
     use crate::recording::Recording;
     use crate::train::{Architecture, Normalize, Stream, TrainConfig, stream, train};
+    use indicatif::ProgressBar;
     use rand::RngExt;
 
     /// Two sines of random phases in 24 samples: a handful of numbers describe a window.

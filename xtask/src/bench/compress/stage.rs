@@ -53,12 +53,7 @@ impl<'c> Stages<'c> {
     }
 
     /// All that is trained for [`pair`](Self::pair): the float network, and the chain's last.
-    pub fn networks(
-        &self,
-        chains: &Chains,
-        chain: &Chain,
-        set: &Set,
-    ) -> Result<(String, String)> {
+    pub fn networks(&self, chains: &Chains, chain: &Chain, set: &Set) -> Result<(String, String)> {
         let teacher = self.teacher(chains, set)?;
         let float = match chain.epochs {
             0 => teacher.clone(),
