@@ -7,10 +7,9 @@ use clap::Args;
 use picovae::compress::{ChainReport, CompressConfig, Compressed, Quality, compress};
 use picovae::graph::{Provenance, TOOL, Vae};
 use picovae::import::write_safetensors;
-use picovae::needs::needs;
 use picovae::quantize::QuantizeOptions;
 use picovae::recording::WindowSet;
-use picovae::report::{Chart, Mark, Page, Series, compare};
+use picovae::report::{Page, Pass, compare, passes};
 use picovae::simulate::DetectorOptions;
 use picovae::train::{FitConfig, Settings, hold_out};
 use serde::Serialize;
@@ -181,7 +180,7 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
         page(&args, &vae, &done, &held_out)?.save(path)?;
     }
     watched.done()?;
-    let mut table = Table::new(["chain", "blob", "arena", "instructions", "loss", "why"]);
+    let mut table = Table::new(HEADS);
     for row in rows(&done.chains, args.max_loss) {
         table.row(row);
     }
@@ -196,6 +195,9 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
     printer.report(&output, &format!("{table}\n{listing}"))?;
     Ok(ExitCode::from(u8::from(!chosen.fits)))
 }
+
+/// Heads of [`rows`].
+const HEADS: [&str; 6] = ["chain", "blob", "arena", "instructions", "loss", "why"];
 
 fn rows(chains: &[ChainReport], max_loss: f64) -> Vec<[String; 6]> {
     chains
@@ -223,55 +225,14 @@ fn page(
     let mut page = Page::new(format!("Compression: {}", file_name(&args.out)));
     let chosen = &done.chains[done.chosen];
     page.paragraph(&format!("{}: {}.", chosen.chain, chosen.reason(args.max_loss)));
-    page.section("Before and after");
-    let before = needs(model, &QuantizeOptions::default(), &args.budget.target).ok();
-    let number = |n: Option<u64>| n.map_or("-".into(), |n| n.to_string());
-    let elbo = |q: Option<Quality>| q.map_or("-".into(), |q| format!("{:.3}", q.negative_elbo));
-    let of = |q: Option<Quality>, part: fn(Quality) -> f64| {
-        q.map_or("-".into(), |q| format!("{:.4}", part(q)))
-    };
-    let mut table = vec![[
-        "float model".to_string(),
-        (4 * model.params()).to_string(),
-        "-".into(),
-        number(before.and_then(|needs| needs.instructions)),
-        elbo(Some(done.reference)),
-        of(Some(done.reference), |q| q.damage_auc),
-        of(Some(done.reference), |q| q.agreement),
-    ]];
-    table.extend(done.chains.iter().map(|chain| {
-        [
-            chain.chain.clone(),
-            chain.needs.blob_bytes.to_string(),
-            chain.needs.arena_bytes.to_string(),
-            number(chain.needs.instructions),
-            elbo(chain.int8),
-            of(chain.int8, |q| q.damage_auc),
-            of(chain.int8, |q| q.agreement),
-        ]
-    }));
-    let heads =
-        ["chain", "bytes", "RAM", "instructions", "negative ELBO", "AUC, damaged", "agreement"];
-    page.table(heads, table);
+    let others = done.chains.iter().enumerate().filter(|(at, _)| *at != done.chosen);
+    let others: Vec<Pass> = others.filter_map(|(_, chain)| chain.after.last().cloned()).collect();
+    passes(&mut page, &chosen.after, &others)?;
+    page.section("Chains");
     page.paragraph(
-        "Negative ELBO in nats a window over held-out normal windows. AUC of artificially damaged against \
-         normal windows; agreement is the rank correlation of scores with the float model's.",
+        "In the order they were looked at, cheapest first, until one keeps budget and loss.",
     );
-    let measured = done
-        .chains
-        .iter()
-        .filter_map(|chain| Some((chain.needs.blob_bytes as f64, chain.int8?.negative_elbo)));
-    let float = (4.0 * model.params() as f64, done.reference.negative_elbo);
-    let series = [("float", vec![float]), ("chains", measured.collect())];
-    let chart = Chart {
-        x: "bytes".into(),
-        y: "negative ELBO, nats".into(),
-        log_x: true,
-        series: series
-            .map(|(name, points)| Series { name: name.into(), mark: Mark::Points, points })
-            .into(),
-    };
-    page.chart(&chart, "Size against loss; lower and further left is better.")?;
+    page.table(HEADS, rows(&done.chains, args.max_loss));
     if let Some(clips) = held_out.sources().first() {
         let reference = (chosen.passes.keep < 1.0 || chosen.passes.bits == 4).then_some(model);
         compare(&mut page, &done.vae, &done.blob, reference, clips)?;

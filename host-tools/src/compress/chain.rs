@@ -13,6 +13,7 @@ use crate::graph::Vae;
 use crate::needs::{Needs, NeedsError, instructions, needs};
 use crate::quantize::{QuantizeError, QuantizeOptions, Settled, WeightBits, quantize_on};
 use crate::recording::WindowSet;
+use crate::report::Pass;
 use crate::search::{Budget, Limit};
 use crate::simulate::{AssembleError, DetectorOptions, assemble_apart};
 use crate::train::{FineTuneConfig, FitConfig, TeacherConfig, TrainError, Watch};
@@ -67,6 +68,8 @@ pub struct ChainReport {
     pub needs: Needs,
     /// Limits it is beyond.
     pub beyond: Vec<Limit>,
+    /// The model, and what it is after each pass; empty where the chain was not run.
+    pub after: Vec<Pass>,
     /// Of the float model before quantization; `None` where the chain was not run.
     pub float: Option<Quality>,
     /// Of the blob.
@@ -241,6 +244,7 @@ impl ChainReport {
             passes,
             needs,
             beyond,
+            after: Vec::new(),
             float: None,
             int8: None,
             loss: None,
@@ -285,6 +289,7 @@ impl Run<'_, '_> {
         let config = self.config;
         let options = self.options(chain.bits);
         let mut vae = self.model.clone();
+        let mut after = vec![self.float_pass("float model", &vae, self.reference)];
         if chain.keep < 1.0 {
             self.watch.progress.set_prefix("prune");
             let pruning = PruneConfig {
@@ -293,6 +298,7 @@ impl Run<'_, '_> {
                 ..PruneConfig::default()
             };
             vae = self.trimmed(prune(&vae, self.data, &pruning, self.watch)?.0, &options);
+            after.push(self.float_pass("prune", &vae, self.yardstick.of_float(&vae)?));
         }
         let mut settled = None;
         if chain.keep < 1.0 || chain.bits == 4 {
@@ -306,6 +312,8 @@ impl Run<'_, '_> {
             let lessons = DistillConfig { fine_tune, teacher };
             let tuned = distill(self.model, &vae, self.data, &lessons, self.watch)?;
             (vae, settled) = (tuned.vae, tuned.settled);
+            let pass = if settled.is_some() { "train in integers" } else { "distill" };
+            after.push(self.float_pass(pass, &vae, self.yardstick.of_float(&vae)?));
         }
         let blob = self.blob(&vae, &options, settled.as_ref())?;
         let needs = Needs {
@@ -314,6 +322,13 @@ impl Run<'_, '_> {
             instructions: instructions(&vae, &options, &config.detector.target),
         };
         let (float, int8) = (self.yardstick.of_float(&vae)?, self.yardstick.of_blob(&blob)?);
+        after.push(Pass {
+            pass: format!("quantize to {} bits", chain.bits),
+            bytes: needs.blob_bytes,
+            arena_bytes: Some(needs.arena_bytes),
+            instructions: needs.instructions,
+            quality: int8,
+        });
         let loss = self.yardstick.relative_loss(int8.negative_elbo, self.reference.negative_elbo);
         let beyond = config.budget.broken(&needs);
         let report = ChainReport {
@@ -322,12 +337,24 @@ impl Run<'_, '_> {
             needs,
             fits: beyond.is_empty() && loss <= config.max_loss,
             beyond,
+            after,
             float: Some(float),
             int8: Some(int8),
             loss: Some(loss),
             seconds: begun.elapsed().as_secs_f64(),
         };
         Ok((report, blob, vae))
+    }
+
+    /// A float model after a pass, its instructions those of 8-bit weights.
+    fn float_pass(&self, pass: &str, vae: &Vae, quality: Quality) -> Pass {
+        Pass {
+            pass: pass.into(),
+            bytes: 4 * vae.params(),
+            arena_bytes: None,
+            instructions: instructions(vae, &self.options(8), &self.config.detector.target),
+            quality,
+        }
     }
 
     /// A pruned network whose widths came out differently than planned, cut to the budget by
