@@ -2,7 +2,7 @@
 //!
 //! | pass | what it does |
 //! |---|---|
-//! | [`prune`] | removes whole neurons and channels, the least important first, and fine-tunes |
+//! | [`prune`] | removes whole neurons and channels, empties blocks of weights, the least important first, and fine-tunes |
 //! | [`distill`] | teaches a small model what a large one knows |
 //!
 //! Quantization is a pass of its own ([`quantize`](crate::quantize)).
@@ -11,6 +11,7 @@ mod chain;
 mod distill;
 mod importance;
 mod prune;
+mod prune_blocks;
 mod remove;
 mod yardstick;
 

@@ -13,6 +13,7 @@ use super::sampler::Sampler;
 use super::teacher::Lessons;
 use super::validate::validate;
 use super::{EpochRecord, FineTuned, FitConfig, TrainError, TrainReport};
+use crate::blocks::Mask;
 use crate::graph::Vae;
 use crate::quantize::{QuantizeOptions, Settled};
 
@@ -21,6 +22,8 @@ pub(super) struct Course<'t> {
     vae: Vae,
     best: Best,
     optimizer: Adam,
+    /// Pruned blocks, which stay empty.
+    mask: Mask,
     sampler: Sampler<'t>,
     lessons: Option<Lessons<'t>>,
     qat: Option<Qat>,
@@ -56,6 +59,7 @@ impl<'t> Course<'t> {
             vae: start.clone(),
             best: Best { vae: start.clone(), settled: None, to_beat: f64::INFINITY },
             optimizer: Adam::new(start, config.weight_decay),
+            mask: Mask::of(start),
             sampler,
             lessons,
             qat: qat.transpose()?,
@@ -92,8 +96,8 @@ impl<'t> Course<'t> {
             _ => None,
         };
         let (report, stepping) = (snapshot.report, snapshot.stepping);
-        let optimizer = snapshot.optimizer;
-        Ok(Self { vae, best, optimizer, sampler, lessons, qat, report, stepping })
+        let (optimizer, mask) = (snapshot.optimizer, Mask::of(start));
+        Ok(Self { vae, best, optimizer, mask, sampler, lessons, qat, report, stepping })
     }
 
     /// All that the epochs to come depend on.
@@ -156,6 +160,7 @@ impl<'t> Course<'t> {
                 None => gradients(&self.vae, &batch, step.loss, config.shards, &Float),
             };
             self.optimizer.step(&mut self.vae, &gradient, step.learning_rate);
+            self.mask.apply(&mut self.vae);
             let total = batch_loss.nll
                 + f64::from(step.loss.beta) * batch_loss.kl
                 + batch_loss.distillation;

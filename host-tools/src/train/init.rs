@@ -79,6 +79,7 @@ pub fn random_vae(
         },
         score: shape.score,
         provenance: Provenance { tool: TOOL.into(), ..Provenance::default() },
+        pruned_blocks: false,
     })
 }
 

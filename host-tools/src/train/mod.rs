@@ -35,7 +35,7 @@ pub use normalize::{Normalize, fit_frontend, input_lsb};
 pub use precision::residual_precision;
 pub use teacher::TeacherConfig;
 
-pub(crate) use gradient::{Batch as GradientBatch, Float, LossConfig, gradients};
+pub(crate) use gradient::{Batch as GradientBatch, Float, Gradients, LossConfig, gradients};
 
 use crate::graph::{Frontend, Likelihood, Vae};
 use crate::recording::WindowSet;
