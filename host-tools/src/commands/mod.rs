@@ -24,6 +24,7 @@ pub mod inspect;
 mod model_file;
 mod progress;
 pub mod prune;
+mod prune_report;
 pub mod quantize;
 pub mod report;
 pub mod search;

@@ -12,6 +12,7 @@ mod distill;
 mod importance;
 mod prune;
 mod prune_blocks;
+mod rank;
 mod remove;
 mod yardstick;
 
@@ -19,5 +20,6 @@ pub use chain::{Chain, ChainReport, CompressConfig, CompressError, Compressed, c
 pub use distill::{DistillConfig, distill};
 pub use importance::{Criterion, importance};
 pub use prune::{PruneConfig, PruneError, PruneReport, PruneRound, prune, shrink};
+pub use rank::{RankError, Ranked, Ranking, rank};
 pub use remove::{Unit, remove, units};
 pub use yardstick::{Quality, Yardstick, YardstickError};
