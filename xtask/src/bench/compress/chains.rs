@@ -72,6 +72,11 @@ impl Chains {
         }
         Ok(chains)
     }
+
+    /// Epochs of the longest chain: what the teacher gets on top, whichever chain it is held against.
+    pub fn longest(&self) -> usize {
+        self.chain.iter().map(|chain| chain.epochs).max().unwrap_or(0)
+    }
 }
 
 fn one_epoch(step: &str) -> String {

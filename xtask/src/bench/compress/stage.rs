@@ -57,7 +57,8 @@ impl<'c> Stages<'c> {
         let teacher = self.teacher(chains, set)?;
         let float = match chain.epochs {
             0 => teacher.clone(),
-            epochs => {
+            _ => {
+                let epochs = chains.longest();
                 let further = format!("{} --epochs {epochs}", chains.further);
                 self.trained(
                     &further,
