@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use picovae::compress::{ChainReport, CompressConfig, Compressed, Quality, compress};
-use picovae::graph::{Provenance, TOOL, Vae};
+use picovae::compress::{Chain, ChainReport, CompressConfig, Compressed, Quality, compress};
+use picovae::graph::{Frontend, Provenance, TOOL, Vae};
 use picovae::import::write_safetensors;
 use picovae::quantize::QuantizeOptions;
 use picovae::recording::WindowSet;
 use picovae::report::{Page, Pass, compare, passes};
 use picovae::simulate::DetectorOptions;
-use picovae::train::{FitConfig, Settings, hold_out};
+use picovae::train::{FitConfig, Image, Settings, hold_out};
 use serde::Serialize;
 
 use super::budget::BudgetArgs;
@@ -31,7 +31,8 @@ use crate::printer::{Listing, Printer, Table};
   picovae compress fan.safetensors --calibrate normal.npy --instructions 300K -o fan.pvae
 
 Tried in this order, until one keeps budget and loss: 8-bit weights; 4-bit weights, trained in the device's
-integers; pruning, then 8 bits; pruning less, then 4 bits. Exit code 1 where none keeps the loss: the blob is
+integers; pruning, then 8 bits; pruning less, then 4 bits; a student of another shape, 8 bits; a wider one,
+4 bits. Exit code 1 where none keeps the loss: the blob is
 then the one within the budget that loses least.")]
 pub struct CompressArgs {
     /// Float model.
@@ -59,6 +60,10 @@ pub struct CompressArgs {
     /// Longer training: epochs of a pruning round, and a quarter of those behind it.
     #[arg(long, value_name = "N", default_value_t = 1)]
     effort: usize,
+    /// Students convolve the features as an image of this size [default: that of recordings of one
+    /// channel and three axes, such as IDX images].
+    #[arg(long, value_name = "ROWSxCOLUMNS")]
+    image: Option<Image>,
     /// Windows a step.
     #[arg(long, default_value_t = 128)]
     batch: usize,
@@ -128,6 +133,7 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
         budget: args.budget.budget(),
         max_loss: args.max_loss,
         effort: args.effort.max(1),
+        image: args.image.or_else(|| picture(&vae.frontend, &loaded.first()?.recording.shape)),
         fit: FitConfig {
             batch: args.batch,
             learning_rate: args.lr,
@@ -151,6 +157,7 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
         .and_all(&config.budget)
         .and("target", &config.detector.target)
         .and("effort", config.effort)
+        .and("image", config.image.map_or("none".into(), |image| image.to_string()))
         .and_all(&config.fit);
     let watched = args.checkpoint.watch(command)?;
     let mut done = compress(&vae, &train, &held_out, &config, watched.watch())?;
@@ -199,6 +206,14 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
 /// Heads of [`rows`].
 const HEADS: [&str; 6] = ["chain", "blob", "arena", "instructions", "loss", "why"];
 
+/// The size of pictures, where every item of a recording is one: `[items, rows, columns]` of which an item is a
+/// window of one channel.
+fn picture(frontend: &Frontend, shape: &[usize]) -> Option<Image> {
+    let [_, rows, columns] = *shape else { return None };
+    let whole = frontend.channels == 1 && frontend.feature_len() == rows * columns;
+    (whole && rows > 1 && columns > 1).then_some(Image { rows, columns })
+}
+
 fn rows(chains: &[ChainReport], max_loss: f64) -> Vec<[String; 6]> {
     chains
         .iter()
@@ -234,7 +249,8 @@ fn page(
     );
     page.table(HEADS, rows(&done.chains, args.max_loss));
     if let Some(clips) = held_out.sources().first() {
-        let reference = (chosen.passes.keep < 1.0 || chosen.passes.bits == 4).then_some(model);
+        let reference =
+            (chosen.passes != (Chain { student: false, keep: 1.0, bits: 8 })).then_some(model);
         compare(&mut page, &done.vae, &done.blob, reference, clips)?;
     }
     page.section("To do it again");

@@ -8,15 +8,18 @@
 //! Quantization is a pass of its own ([`quantize`](crate::quantize)).
 
 mod chain;
+mod chain_report;
 mod distill;
 mod importance;
 mod prune;
 mod prune_blocks;
 mod rank;
 mod remove;
+mod student;
 mod yardstick;
 
-pub use chain::{Chain, ChainReport, CompressConfig, CompressError, Compressed, compress};
+pub use chain::{CompressConfig, CompressError, Compressed, compress};
+pub use chain_report::{Chain, ChainReport};
 pub use distill::{DistillConfig, distill};
 pub use importance::{Criterion, importance};
 pub use prune::{PruneConfig, PruneError, PruneReport, PruneRound, prune, shrink};
