@@ -4,14 +4,19 @@
 //! A layer costs `MACs * a + outputs * b + c`. For fully connected layers the three
 //! are least squares over five measured networks, which they meet within 0.6 %;
 //! convolutions and transposed convolutions are measured at two sizes and one. It
-//! holds for dense weights packed for the core, 4-bit ones by what the autoencoder with
+//! holds for weights packed for the core, of pruned blocks those that are left (by two autoencoders with half and three
+//! quarters pruned, and one with 4-bit weights, which determine it), 4-bit ones by what the autoencoder with
 //! them took more (as convolutions where they run the same loops); the front-end, scoring and the
 //! detector are not in it. Operators that were not measured have no figure.
 
+use picovae_core::model::blocks::is_sparse;
+use picovae_core::model::packing::GROUP;
 use picovae_core::model::wire::packing;
 use picovae_core::model::{LayerView, Matrix, Operator};
 
-use crate::graph::Op;
+use crate::blocks;
+use crate::graph::{Op, Vae};
+use crate::quantize::WeightBits;
 
 /// A core's costs, in instructions.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +30,8 @@ pub struct CoreCost {
     /// What a multiply-accumulate with a 4-bit weight costs more: of fully connected
     /// layers, and of convolutions, where they have a fast path.
     four_bit: (f64, Option<f64>),
+    /// A block that is left of a layer with pruned ones, with 8-bit and with 4-bit weights, and a group of four rows.
+    sparse: [f64; 3],
 }
 
 /// Every core with measured costs.
@@ -35,6 +42,7 @@ pub static CORES: [CoreCost; 5] = [
         convolution: [2.441, 33.2],
         transposed_output: 46.9,
         four_bit: (0.200, None),
+        sparse: [158.1, 163.3, 45.3],
     },
     CoreCost {
         core: "cortex-m3",
@@ -42,6 +50,7 @@ pub static CORES: [CoreCost; 5] = [
         convolution: [1.920, 15.3],
         transposed_output: 30.8,
         four_bit: (-0.367, None),
+        sparse: [132.0, 102.9, 20.0],
     },
     CoreCost {
         core: "cortex-m4",
@@ -49,6 +58,7 @@ pub static CORES: [CoreCost; 5] = [
         convolution: [0.766, 17.8],
         transposed_output: 27.7,
         four_bit: (0.187, Some(0.187)),
+        sparse: [57.0, 69.9, 7.05],
     },
     CoreCost {
         core: "cortex-m33",
@@ -56,6 +66,7 @@ pub static CORES: [CoreCost; 5] = [
         convolution: [0.766, 17.8],
         transposed_output: 27.8,
         four_bit: (0.187, Some(0.187)),
+        sparse: [57.0, 69.9, 7.09],
     },
     CoreCost {
         core: "cortex-m55",
@@ -63,6 +74,7 @@ pub static CORES: [CoreCost; 5] = [
         convolution: [0.135, 8.9],
         transposed_output: 12.7,
         four_bit: (0.013, Some(0.013)),
+        sparse: [12.0, 14.64, 0.63],
     },
 ];
 
@@ -77,29 +89,90 @@ pub struct LayerCost {
     pub outputs: usize,
     /// Bits of a weight.
     pub bits: u8,
+    /// What is left of a layer whose pruned blocks are left out; `None` of a dense one.
+    pub sparse: Option<Sparse>,
+}
+
+/// Work of a layer with pruned blocks, an inference.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sparse {
+    /// Blocks that are multiplied: those that are left, once a position.
+    pub blocks: usize,
+    /// Groups of four rows, once a position.
+    pub groups: usize,
 }
 
 impl LayerCost {
-    /// Of a float layer, its weights in 8 bits.
+    /// Of a float layer, its weights dense and in 8 bits.
     pub fn of(op: &Op) -> Self {
-        Self { op: op.name(), macs: op.macs(), outputs: op.output().len(), bits: 8 }
+        Self { op: op.name(), macs: op.macs(), outputs: op.output().len(), bits: 8, sparse: None }
+    }
+
+    /// Of every layer of a float model as it will be packed.
+    pub fn of_model(vae: &Vae, bits: &WeightBits) -> Vec<Self> {
+        let mut costs: Vec<Self> = vae
+            .layers()
+            .map(|layer| {
+                // `logvar` shares a layer with `mu`, and takes its bits.
+                let name = if layer.name == "logvar" { "mu" } else { &layer.name };
+                Self { bits: bits.of(name), ..Self::of(&layer.op) }
+            })
+            .collect();
+        let weights = blocks::weights(vae);
+        let mu = vae.encoder.len();
+        for layer in blocks::layers(vae) {
+            let Some((left, first)) = layer.left(&weights).zip(layer.blocks.first()) else {
+                continue;
+            };
+            let at = first.layer();
+            if let Some((cost, weights)) = costs.get_mut(at).zip(weights.get(at)) {
+                let positions = cost.macs / weights.len().max(1);
+                let (blocks, groups) = (left * positions, layer.groups * positions);
+                cost.sparse = Some(Sparse { blocks, groups });
+            }
+            // The blocks of both heads were counted with the first.
+            if at == mu && vae.logvar.is_some() {
+                costs[mu + 1].sparse = Some(Sparse::default());
+            }
+        }
+        costs
     }
 
     /// Of a blob's layer.
     pub fn of_blob(view: LayerView<'_>) -> Self {
-        let (op, bits) = match &view.operator {
-            Operator::FullyConnected(matrix) => ("fully_connected", bits(matrix)),
-            Operator::Convolution(_, matrix) => ("convolution", bits(matrix)),
-            Operator::DepthwiseConvolution(_, matrix) => ("depthwise_convolution", bits(matrix)),
+        let (op, matrices) = match &view.operator {
+            Operator::FullyConnected(matrix) => ("fully_connected", vec![*matrix]),
+            Operator::Convolution(_, matrix) => ("convolution", vec![*matrix]),
+            Operator::DepthwiseConvolution(_, matrix) => ("depthwise_convolution", vec![*matrix]),
             Operator::TransposedConvolution(phases) => {
-                ("transposed_convolution", phases.matrix(0, 0).map_or(8, |matrix| bits(&matrix)))
+                let [length, width] = phases.geometry().stride();
+                let all = (0..length).flat_map(|l| (0..width).map(move |w| (l, w)));
+                let phases = all.filter_map(|(l, w)| phases.matrix(l, w)).collect();
+                ("transposed_convolution", phases)
             }
-            Operator::MaxPool(_) => ("max_pool", 8),
-            Operator::AveragePool(_) => ("average_pool", 8),
-            _ => ("other", 8),
+            Operator::MaxPool(_) => ("max_pool", Vec::new()),
+            Operator::AveragePool(_) => ("average_pool", Vec::new()),
+            _ => ("other", Vec::new()),
         };
-        Self { op, macs: view.macs(), outputs: view.output_len(), bits }
+        let (macs, outputs) = (view.macs(), view.output_len());
+        let weights: usize = matrices.iter().map(|matrix| matrix.inputs() * matrix.outputs()).sum();
+        let positions = macs / weights.max(1);
+        let parts: Option<Vec<Sparse>> = matrices.iter().map(sparse).collect();
+        let sparse = parts.filter(|parts| !parts.is_empty()).map(|parts| Sparse {
+            blocks: positions * parts.iter().map(|part| part.blocks).sum::<usize>(),
+            groups: positions * parts.iter().map(|part| part.groups).sum::<usize>(),
+        });
+        Self { op, macs, outputs, bits: matrices.first().map_or(8, bits), sparse }
     }
+}
+
+/// Blocks and groups of a matrix whose pruned blocks are left out.
+fn sparse(matrix: &Matrix<'_>) -> Option<Sparse> {
+    let groups = matrix.outputs().div_ceil(GROUP);
+    // The section starts with the number of blocks of each group.
+    let counts = matrix.weights().chunks_exact(2).take(groups);
+    let blocks = counts.map(|bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]]))).sum();
+    is_sparse(matrix.packing()).then_some(Sparse { blocks, groups })
 }
 
 /// Bits of a matrix's weights.
@@ -125,6 +198,25 @@ impl CoreCost {
             let (macs, outputs) = (layer.macs as f64, layer.outputs as f64);
             let four_bit = layer.bits == 4;
             let windowed = if four_bit { self.four_bit.1 } else { Some(0.0) };
+            if let Some(Sparse { blocks, groups }) = layer.sparse {
+                let [eight, four, group] = self.sparse;
+                let products = if four_bit { four } else { eight } * blocks as f64;
+                let products = products + group * groups as f64;
+                return match layer.op {
+                    "fully_connected" => {
+                        let [_, b, c] = self.fully_connected;
+                        Some(products + b * outputs + c)
+                    }
+                    // Convolutions run the same loops where those of 4-bit weights do.
+                    "convolution" => {
+                        self.four_bit.1.map(|_| products + self.convolution[1] * outputs)
+                    }
+                    "transposed_convolution" => {
+                        self.four_bit.1.map(|_| products + self.transposed_output * outputs)
+                    }
+                    _ => None,
+                };
+            }
             match layer.op {
                 "fully_connected" => {
                     let [a, b, c] = self.fully_connected;
@@ -158,12 +250,14 @@ mod tests {
                 macs: pair[0] * pair[1],
                 outputs: pair[1],
                 bits: 8,
+                sparse: None,
             };
             widths.windows(2).map(layer).collect()
         };
         let ad = dense(&[640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640]);
         let encoder = dense(&[784, 512, 256, 40]);
-        let conv = vec![LayerCost { op: "convolution", macs: 81_920, outputs: 1_024, bits: 8 }];
+        let conv = LayerCost { op: "convolution", macs: 81_920, ..ad[0] };
+        let conv = vec![LayerCost { outputs: 1_024, ..conv }];
         for (core, of_ad, of_encoder, of_conv) in [
             ("cortex-m0plus", 701_524.0, 1_346_122.0, 233_957.0),
             ("cortex-m3", 521_785.0, 1_034_366.0, 172_966.0),
@@ -189,7 +283,33 @@ mod tests {
             let error: f64 = cost.instructions(&four).unwrap() as f64 / measured - 1.0;
             assert!(error.abs() < 0.01, "{core}: {error}");
         }
-        let pool = [LayerCost { op: "max_pool", macs: 0, outputs: 8, bits: 8 }];
+        // Half and three quarters of the blocks of every layer pruned; half of 4-bit ones.
+        let pruned = |percent: usize, bits: u8| -> Vec<LayerCost> {
+            let layer = |layer: &LayerCost| {
+                let groups = layer.outputs.div_ceil(4);
+                let all = groups * (layer.macs / layer.outputs).div_ceil(16);
+                let blocks = all - all * percent / 100;
+                LayerCost { bits, sparse: Some(Sparse { blocks, groups }), ..*layer }
+            };
+            ad.iter().map(layer).collect()
+        };
+        for (core, half, quarter, four) in [
+            ("cortex-m0plus", 407_325.0, 243_554.0, 418_221.0),
+            ("cortex-m3", 305_396.0, 168_644.0, 245_158.0),
+            ("cortex-m4", 142_065.0, 83_013.0, 168_729.0),
+            ("cortex-m33", 142_091.0, 83_039.0, 168_755.0),
+            ("cortex-m55", 34_920.0, 22_488.0, 40_396.0),
+        ] {
+            let cost = CORES.iter().find(|cost| cost.core == core).unwrap();
+            for (layers, measured) in
+                [(pruned(50, 8), half), (pruned(75, 8), quarter), (pruned(50, 4), four)]
+            {
+                let predicted = cost.instructions(&layers).unwrap() as f64;
+                let error: f64 = predicted / measured - 1.0;
+                assert!(error.abs() < 0.002, "{core}: {predicted} for {measured}");
+            }
+        }
+        let pool = [LayerCost { op: "max_pool", macs: 0, ..ad[0] }];
         assert_eq!(CORES[0].instructions(&pool), None);
     }
 }

@@ -7,6 +7,7 @@
 //! | [`synth`] | a simulated machine, and faults put into recordings |
 //! | [`graph`] | the float VAE: layers, forward pass, scores |
 //! | [`import`] | model files of every format |
+//! | [`blocks`] | blocks of weights that a device leaves out where they are empty |
 //! | [`cost`] | instructions a network will take on a core |
 //! | [`needs`] | flash, RAM and time a model will take |
 //! | [`train`] | training on normal windows |
@@ -26,6 +27,7 @@
 //! The command line lives in the binary of the same name: it parses, calls
 //! this library and prints.
 
+pub mod blocks;
 pub mod boards;
 pub mod compress;
 pub mod cost;

@@ -62,15 +62,7 @@ pub fn needs(vae: &Vae, options: &QuantizeOptions, target: &str) -> Result<Needs
 
 /// Instructions of one inference on `target`.
 pub fn instructions(vae: &Vae, options: &QuantizeOptions, target: &str) -> Option<u64> {
-    let costs: Vec<LayerCost> = vae
-        .layers()
-        .map(|layer| {
-            // `logvar` shares a layer with `mu`, and takes its bits.
-            let name = if layer.name == "logvar" { "mu" } else { &layer.name };
-            LayerCost { bits: options.weight_bits.of(name), ..LayerCost::of(&layer.op) }
-        })
-        .collect();
-    of_core(target)?.instructions(&costs)
+    of_core(target)?.instructions(&LayerCost::of_model(vae, &options.weight_bits))
 }
 
 #[cfg(test)]

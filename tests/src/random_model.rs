@@ -100,6 +100,7 @@ pub fn vae(recipe: &Recipe, seed: u64) -> Vae {
         likelihood,
         score: ScoreKind::NegativeElbo,
         provenance: Provenance::default(),
+        pruned_blocks: false,
     }
 }
 

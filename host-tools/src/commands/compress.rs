@@ -4,22 +4,21 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use picovae::compress::{ChainReport, CompressConfig, Compressed, Quality, compress};
-use picovae::graph::{Provenance, TOOL, Vae};
+use picovae::compress::{Chain, ChainReport, CompressConfig, Compressed, Quality, compress};
+use picovae::graph::{Frontend, Provenance, TOOL, Vae};
 use picovae::import::write_safetensors;
-use picovae::needs::needs;
 use picovae::quantize::QuantizeOptions;
 use picovae::recording::WindowSet;
-use picovae::report::{Chart, Mark, Page, Series, compare};
+use picovae::report::{Page, Pass, compare, passes};
 use picovae::simulate::DetectorOptions;
-use picovae::train::{FitConfig, hold_out};
+use picovae::train::{FitConfig, Image, Settings, hold_out};
 use serde::Serialize;
 
 use super::budget::BudgetArgs;
+use super::checkpoint::CheckpointArgs;
 use super::decision::DecisionArgs;
 use super::false_alarms::FalseAlarmArgs;
 use super::model_file::{ForeignArgs, RecordingArgs, open_float};
-use super::progress;
 use crate::args::{command_line, file_name, window_set};
 use crate::printer::{Listing, Printer, Table};
 
@@ -32,7 +31,8 @@ use crate::printer::{Listing, Printer, Table};
   picovae compress fan.safetensors --calibrate normal.npy --instructions 300K -o fan.pvae
 
 Tried in this order, until one keeps budget and loss: 8-bit weights; 4-bit weights, trained in the device's
-integers; pruning, then 8 bits; pruning less, then 4 bits. Exit code 1 where none keeps the loss: the blob is
+integers; pruning, then 8 bits; pruning less, then 4 bits; a student of another shape, 8 bits; a wider one,
+4 bits. Exit code 1 where none keeps the loss: the blob is
 then the one within the budget that loses least.")]
 pub struct CompressArgs {
     /// Float model.
@@ -60,6 +60,10 @@ pub struct CompressArgs {
     /// Longer training: epochs of a pruning round, and a quarter of those behind it.
     #[arg(long, value_name = "N", default_value_t = 1)]
     effort: usize,
+    /// Students convolve the features as an image of this size [default: that of recordings of one
+    /// channel and three axes, such as IDX images].
+    #[arg(long, value_name = "ROWSxCOLUMNS")]
+    image: Option<Image>,
     /// Windows a step.
     #[arg(long, default_value_t = 128)]
     batch: usize,
@@ -85,6 +89,8 @@ pub struct CompressArgs {
     /// Report to write.
     #[arg(long, value_name = "R.html")]
     report: Option<PathBuf>,
+    #[command(flatten)]
+    checkpoint: CheckpointArgs,
     #[command(flatten)]
     decision: DecisionArgs,
     #[command(flatten)]
@@ -127,6 +133,7 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
         budget: args.budget.budget(),
         max_loss: args.max_loss,
         effort: args.effort.max(1),
+        image: args.image.or_else(|| picture(&vae.frontend, &loaded.first()?.recording.shape)),
         fit: FitConfig {
             batch: args.batch,
             learning_rate: args.lr,
@@ -145,7 +152,15 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
             decision: args.decision.options()?,
         },
     };
-    let mut done = compress(&vae, &train, &held_out, &config, &progress::steps())?;
+    // The loss allowed and the threshold decide where the chains end, not what they train.
+    let command = Settings::of_command("compress")
+        .and_all(&config.budget)
+        .and("target", &config.detector.target)
+        .and("effort", config.effort)
+        .and("image", config.image.map_or("none".into(), |image| image.to_string()))
+        .and_all(&config.fit);
+    let watched = args.checkpoint.watch(command)?;
+    let mut done = compress(&vae, &train, &held_out, &config, watched.watch())?;
     done.blob.save(&args.out)?;
     if let Some(path) = &args.float {
         done.vae.provenance =
@@ -171,7 +186,8 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
     if let Some(path) = &args.report {
         page(&args, &vae, &done, &held_out)?.save(path)?;
     }
-    let mut table = Table::new(["chain", "blob", "arena", "instructions", "loss", "why"]);
+    watched.done()?;
+    let mut table = Table::new(HEADS);
     for row in rows(&done.chains, args.max_loss) {
         table.row(row);
     }
@@ -185,6 +201,17 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
         .row("verdict", &output.reason);
     printer.report(&output, &format!("{table}\n{listing}"))?;
     Ok(ExitCode::from(u8::from(!chosen.fits)))
+}
+
+/// Heads of [`rows`].
+const HEADS: [&str; 6] = ["chain", "blob", "arena", "instructions", "loss", "why"];
+
+/// The size of pictures, where every item of a recording is one: `[items, rows, columns]` of which an item is a
+/// window of one channel.
+fn picture(frontend: &Frontend, shape: &[usize]) -> Option<Image> {
+    let [_, rows, columns] = *shape else { return None };
+    let whole = frontend.channels == 1 && frontend.feature_len() == rows * columns;
+    (whole && rows > 1 && columns > 1).then_some(Image { rows, columns })
 }
 
 fn rows(chains: &[ChainReport], max_loss: f64) -> Vec<[String; 6]> {
@@ -213,57 +240,17 @@ fn page(
     let mut page = Page::new(format!("Compression: {}", file_name(&args.out)));
     let chosen = &done.chains[done.chosen];
     page.paragraph(&format!("{}: {}.", chosen.chain, chosen.reason(args.max_loss)));
-    page.section("Before and after");
-    let before = needs(model, &QuantizeOptions::default(), &args.budget.target).ok();
-    let number = |n: Option<u64>| n.map_or("-".into(), |n| n.to_string());
-    let elbo = |q: Option<Quality>| q.map_or("-".into(), |q| format!("{:.3}", q.negative_elbo));
-    let of = |q: Option<Quality>, part: fn(Quality) -> f64| {
-        q.map_or("-".into(), |q| format!("{:.4}", part(q)))
-    };
-    let mut table = vec![[
-        "float model".to_string(),
-        (4 * model.params()).to_string(),
-        "-".into(),
-        number(before.and_then(|needs| needs.instructions)),
-        elbo(Some(done.reference)),
-        of(Some(done.reference), |q| q.damage_auc),
-        of(Some(done.reference), |q| q.agreement),
-    ]];
-    table.extend(done.chains.iter().map(|chain| {
-        [
-            chain.chain.clone(),
-            chain.needs.blob_bytes.to_string(),
-            chain.needs.arena_bytes.to_string(),
-            number(chain.needs.instructions),
-            elbo(chain.int8),
-            of(chain.int8, |q| q.damage_auc),
-            of(chain.int8, |q| q.agreement),
-        ]
-    }));
-    let heads =
-        ["chain", "bytes", "RAM", "instructions", "negative ELBO", "AUC, damaged", "agreement"];
-    page.table(heads, table);
+    let others = done.chains.iter().enumerate().filter(|(at, _)| *at != done.chosen);
+    let others: Vec<Pass> = others.filter_map(|(_, chain)| chain.after.last().cloned()).collect();
+    passes(&mut page, &chosen.after, &others)?;
+    page.section("Chains");
     page.paragraph(
-        "Negative ELBO in nats a window over held-out normal windows. AUC of artificially damaged against \
-         normal windows; agreement is the rank correlation of scores with the float model's.",
+        "In the order they were looked at, cheapest first, until one keeps budget and loss.",
     );
-    let measured = done
-        .chains
-        .iter()
-        .filter_map(|chain| Some((chain.needs.blob_bytes as f64, chain.int8?.negative_elbo)));
-    let float = (4.0 * model.params() as f64, done.reference.negative_elbo);
-    let series = [("float", vec![float]), ("chains", measured.collect())];
-    let chart = Chart {
-        x: "bytes".into(),
-        y: "negative ELBO, nats".into(),
-        log_x: true,
-        series: series
-            .map(|(name, points)| Series { name: name.into(), mark: Mark::Points, points })
-            .into(),
-    };
-    page.chart(&chart, "Size against loss; lower and further left is better.")?;
+    page.table(HEADS, rows(&done.chains, args.max_loss));
     if let Some(clips) = held_out.sources().first() {
-        let reference = (chosen.passes.keep < 1.0 || chosen.passes.bits == 4).then_some(model);
+        let reference =
+            (chosen.passes != (Chain { student: false, keep: 1.0, bits: 8 })).then_some(model);
         compare(&mut page, &done.vae, &done.blob, reference, clips)?;
     }
     page.section("To do it again");

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use clap::Args;
 use picovae::compress::{DistillConfig, distill};
 use picovae::graph::{Activation, Vae};
-use picovae::train::{Architecture, Convolution, Image, TeacherConfig, student};
+use picovae::train::{Architecture, Convolution, Image, Settings, TeacherConfig, student};
 
+use super::checkpoint::CheckpointArgs;
 use super::finetune::finish;
 use super::model_file::{ForeignArgs, open_float};
-use super::progress;
 use super::training_args::TrainingArgs;
 use crate::args::{DataArgs, window_set};
 use crate::printer::Printer;
@@ -74,6 +74,8 @@ pub struct DistillArgs {
     #[command(flatten)]
     fit: TrainingArgs,
     #[command(flatten)]
+    checkpoint: CheckpointArgs,
+    #[command(flatten)]
     foreign: ForeignArgs,
 }
 
@@ -98,8 +100,9 @@ pub fn run(args: DistillArgs, printer: &mut Printer) -> miette::Result<ExitCode>
         Some(path) => open_float(path, &args.foreign)?.0,
         None => student(&teacher, &args.architecture(&teacher), config.fine_tune.fit.seed)?,
     };
-    let tuned = distill(&teacher, &start, &set, &config, &progress::steps())?;
-    finish(&args.out, tuned, printer)
+    let watched = args.checkpoint.watch(Settings::of_command("distill"))?;
+    let tuned = distill(&teacher, &start, &set, &config, watched.watch())?;
+    finish(&args.out, tuned, watched, printer)
 }
 
 impl DistillArgs {

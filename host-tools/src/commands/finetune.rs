@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use clap::Args;
 use picovae::graph::{Provenance, TOOL};
 use picovae::import::write_trained;
-use picovae::train::{FineTuned, TrainReport, finetune};
+use picovae::train::{FineTuned, Settings, TrainReport, finetune};
 use serde::Serialize;
 
+use super::checkpoint::{CheckpointArgs, Watched};
 use super::model_file::{ForeignArgs, open_float};
+use super::train;
 use super::training_args::TrainingArgs;
-use super::{progress, train};
 use crate::args::{DataArgs, command_line, file_name, window_set};
 use crate::printer::Printer;
 
@@ -36,6 +37,8 @@ pub struct FineTuneArgs {
     #[command(flatten)]
     fit: TrainingArgs,
     #[command(flatten)]
+    checkpoint: CheckpointArgs,
+    #[command(flatten)]
     foreign: ForeignArgs,
 }
 
@@ -59,19 +62,22 @@ pub fn run(args: FineTuneArgs, printer: &mut Printer) -> miette::Result<ExitCode
         args.foreign.adapt(&mut vae, loaded.iter().map(|loaded| &loaded.recording))?;
     }
     let set = window_set(&loaded, &vae.frontend, args.keep_label)?;
-    let tuned = finetune(&vae, &set, None, &args.fit.config(), &progress::steps())?;
-    finish(&args.out, tuned, printer)
+    let watched = args.checkpoint.watch(Settings::of_command("finetune"))?;
+    let tuned = finetune(&vae, &set, None, &args.fit.config(), watched.watch())?;
+    finish(&args.out, tuned, watched, printer)
 }
 
 /// Writes the model and says what happened.
 pub fn finish(
     out: &std::path::Path,
     tuned: FineTuned,
+    watched: Watched,
     printer: &mut Printer,
 ) -> miette::Result<ExitCode> {
     let FineTuned { mut vae, settled, report } = tuned;
     vae.provenance = Provenance { tool: TOOL.into(), command: command_line(), ..vae.provenance };
     write_trained(out, &vae, settled.as_ref())?;
+    watched.done()?;
     let output = FineTuneOutput { model: file_name(out), qat: settled.is_some(), report: &report };
     let text = format!("{}\n{}", train::history(&report), train::listing(out, &report));
     printer.report(&output, &text)?;

@@ -110,11 +110,11 @@ fn threshold(page: &mut Page, fitted: &Fitted) -> Result<(), ReportError> {
     let chart = Chart {
         x: "calibration window".into(),
         y: fitted.vae.score.to_string(),
-        log_x: false,
         series: vec![
             Series { name: "normal".into(), mark: Mark::Line, points },
             line("threshold", threshold),
         ],
+        ..Chart::default()
     };
     page.chart(&chart, "Scores of the held-back normal windows, in order of time.")?;
     page.chart(&histogram(&scores, threshold), "How these scores are distributed.")?;
@@ -136,7 +136,6 @@ fn histogram(scores: &[f64], threshold: f64) -> Chart {
     Chart {
         x: "score".into(),
         y: "windows".into(),
-        log_x: false,
         series: vec![
             Series { name: "normal".into(), mark: Mark::Bars, points: bars.collect() },
             Series {
@@ -145,5 +144,6 @@ fn histogram(scores: &[f64], threshold: f64) -> Chart {
                 points: vec![(threshold, 0.0), (threshold, most)],
             },
         ],
+        ..Chart::default()
     }
 }

@@ -9,7 +9,7 @@ use picovae::cost::{CORES, LayerCost};
 use picovae::emit::Blob;
 use picovae::graph::{BandScale, Frontend, Spectrum, Taper, Vae};
 use picovae::needs::needs;
-use picovae::quantize::QuantizeOptions;
+use picovae::quantize::{QuantizeOptions, WeightBits};
 use picovae::simulate::real_score;
 use picovae_core::model::wire::Likelihood;
 use picovae_core::model::{Matrix, Operator, Output};
@@ -272,7 +272,7 @@ fn of_float(file: String, vae: &Vae) -> InspectReport {
         source: vae.provenance.source.clone(),
         source_sha256: vae.provenance.sha256.clone(),
         tool: vae.provenance.tool.clone(),
-        instructions: instructions(&vae.layers().map(|l| LayerCost::of(&l.op)).collect::<Vec<_>>()),
+        instructions: instructions(&LayerCost::of_model(vae, &WeightBits::default())),
         layers: layers.collect(),
     }
 }
@@ -299,7 +299,7 @@ fn sizes(matrices: &[Matrix<'_>]) -> (usize, usize) {
 fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
     let model = blob.model()?;
     let description = model.description();
-    let mut layers = Vec::new();
+    let (mut layers, mut costs) = (Vec::new(), Vec::new());
     for (index, view) in (0..model.layer_count()).filter_map(|i| Some((i, model.layer(i)?))) {
         let (params, weight_bytes) = match &view.operator {
             Operator::FullyConnected(matrix)
@@ -315,7 +315,9 @@ fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
             }
             _ => sizes(&[]),
         };
-        let LayerCost { op, macs, bits: weight_bits, .. } = LayerCost::of_blob(view);
+        let cost = LayerCost::of_blob(view);
+        let LayerCost { op, macs, bits: weight_bits, .. } = cost;
+        costs.push(cost);
         let (activation, output) = match view.output {
             Output::Int8 { table: Some(_), .. } => ("table", "int8"),
             Output::Int8 { min, max: 127, zero_point, .. } if min == zero_point => ("relu", "int8"),
@@ -381,17 +383,7 @@ fn of_blob(file: String, blob: &Blob) -> miette::Result<InspectReport> {
         source: provenance.source.to_string(),
         source_sha256: provenance.source_sha256.to_string(),
         tool: provenance.tool.to_string(),
-        instructions: instructions(
-            &layers
-                .iter()
-                .map(|l| LayerCost {
-                    op: l.op,
-                    macs: l.macs,
-                    outputs: l.outputs,
-                    bits: l.weight_bits,
-                })
-                .collect::<Vec<_>>(),
-        ),
+        instructions: instructions(&costs),
         layers,
     })
 }

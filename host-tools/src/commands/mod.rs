@@ -3,6 +3,7 @@
 pub mod boards;
 pub mod budget;
 pub mod calibrate;
+pub mod checkpoint;
 pub mod compress;
 pub mod decision;
 pub mod diff;
@@ -23,6 +24,7 @@ pub mod inspect;
 mod model_file;
 mod progress;
 pub mod prune;
+mod prune_report;
 pub mod quantize;
 pub mod report;
 pub mod search;

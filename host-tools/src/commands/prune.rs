@@ -1,17 +1,18 @@
-//! `picovae prune`: whole neurons and channels out of a float model.
+//! `picovae prune`: whole neurons and channels out of a float model, and blocks of its weights.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use picovae::compress::{Criterion, PruneConfig, PruneReport, prune};
+use picovae::compress::{Criterion, PruneConfig, PruneReport, Ranking, prune, rank};
 use picovae::graph::{Provenance, TOOL};
 use picovae::import::write_safetensors;
-use picovae::train::{FitConfig, Sigma};
+use picovae::train::{FitConfig, Settings, Sigma, hold_out};
 use serde::Serialize;
 
+use super::checkpoint::CheckpointArgs;
 use super::model_file::{ForeignArgs, open_float};
-use super::progress;
+use super::prune_report;
 use crate::args::{DataArgs, command_line, file_name, window_set};
 use crate::printer::{Listing, Printer, Table};
 
@@ -20,7 +21,10 @@ use crate::printer::{Listing, Printer, Table};
 #[command(after_help = "Examples:
   picovae prune mnist.safetensors train-images-idx3-ubyte.gz --keep 0.25 -o small.safetensors
   picovae prune fan.safetensors normal.npy --keep 0.5 --rounds 3 --epochs 20 -o fan-half.safetensors
-  picovae prune fan.safetensors normal.npy --keep 0.5 --criterion random -o baseline.safetensors")]
+  picovae prune fan.safetensors normal.npy --keep 0.5 --criterion random -o baseline.safetensors
+  picovae prune fan.safetensors normal.npy --blocks 0.5 -o sparse.safetensors    # half of the blocks, no unit
+  picovae finetune sparse.safetensors normal.npy --qat --weight-bits 4 -o sparse4.safetensors    # keeps them empty
+  picovae prune fan.safetensors normal.npy --keep 0.5 --compare --report criteria.html -o fan-half.safetensors")]
 pub struct PruneArgs {
     /// Float model.
     #[arg(value_name = "MODEL")]
@@ -33,12 +37,23 @@ pub struct PruneArgs {
     /// Model to write.
     #[arg(short, long, value_name = "OUT.safetensors")]
     out: PathBuf,
-    /// Share of the parameters to keep.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.25)]
-    keep: f64,
-    /// What a unit's importance is taken from: taylor, magnitude, activation, random.
+    /// Share of the parameters to keep: whole units go [default: 0.25; 1 with --blocks].
+    #[arg(long, value_name = "SHARE")]
+    keep: Option<f64>,
+    /// Share of the blocks of 4 x 16 weights to empty, once units are gone: kernels skip them, and
+    /// further training leaves them empty.
+    #[arg(long, value_name = "SHARE")]
+    blocks: Option<f64>,
+    /// What importance is taken from: taylor, magnitude, activation (of units), random.
     #[arg(long, default_value = "taylor")]
     criterion: Criterion,
+    /// Prune by every criterion at equal size and steps and rank them on held-out windows that
+    /// none is trained on; what is written is that of --criterion.
+    #[arg(long)]
+    compare: bool,
+    /// Report to write: the ranking, and the way of each criterion there.
+    #[arg(long, value_name = "R.html", requires = "compare")]
+    report: Option<PathBuf>,
     /// Rounds of removal and fine-tuning.
     #[arg(long, default_value_t = 6)]
     rounds: usize,
@@ -64,6 +79,8 @@ pub struct PruneArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
+    checkpoint: CheckpointArgs,
+    #[command(flatten)]
     foreign: ForeignArgs,
 }
 
@@ -74,6 +91,9 @@ struct PruneOutput<'a> {
     criterion: Criterion,
     #[serde(flatten)]
     report: &'a PruneReport,
+    /// With `--compare`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ranking: Option<&'a Ranking>,
 }
 
 /// Runs the verb.
@@ -85,7 +105,8 @@ pub fn run(args: PruneArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     }
     let set = window_set(&loaded, &vae.frontend, args.keep_label)?;
     let config = PruneConfig {
-        keep: args.keep,
+        keep: args.keep.unwrap_or(if args.blocks.is_some() { 1.0 } else { 0.25 }),
+        blocks: args.blocks.unwrap_or(0.0),
         criterion: args.criterion,
         rounds: args.rounds,
         fit: FitConfig {
@@ -101,17 +122,39 @@ pub fn run(args: PruneArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
         },
         ..PruneConfig::default()
     };
-    let (mut pruned, report) = prune(&vae, &set, &config, &progress::steps())?;
+    let command = Settings::of_command("prune").and("compare", args.compare).and_all(&config);
+    let watched = args.checkpoint.watch(command)?;
+    let (mut pruned, report, ranking) = if args.compare {
+        let (train, held_out) = hold_out(&set, args.validation, args.seed);
+        // Measured apart: every criterion trains to its end.
+        let fit = FitConfig { validation: 0.0, ..config.fit.clone() };
+        let config = PruneConfig { fit, ..config };
+        let held_out = set.subset(&held_out);
+        let ranking = rank(&vae, &set.subset(&train), &held_out, &config, watched.watch())?;
+        let own = ranking.criteria.iter().find(|ranked| ranked.criterion == args.criterion);
+        // `rank` has refused a criterion that it leaves out.
+        let own = own.ok_or_else(|| miette::miette!("no {} among the criteria", args.criterion))?;
+        (own.vae.clone(), own.report.clone(), Some(ranking))
+    } else {
+        let (pruned, report) = prune(&vae, &set, &config, watched.watch())?;
+        (pruned, report, None)
+    };
     pruned.provenance =
         Provenance { tool: TOOL.into(), command: command_line(), ..pruned.provenance };
     write_safetensors(&args.out, &pruned)?;
-    let mut table = Table::new(["round", "removed", "parameters", "MACs", "held out"]);
+    watched.done()?;
+    if let (Some(path), Some(ranking)) = (&args.report, &ranking) {
+        prune_report::page(&file_name(&args.model), ranking)?.save(path)?;
+    }
+    let heads = ["round", "removed", "parameters", "MACs", "empty blocks", "held out"];
+    let mut table = Table::new(heads);
     for round in &report.rounds {
         table.row([
             round.round.to_string(),
             round.removed.to_string(),
             round.params.to_string(),
             round.macs.to_string(),
+            round.empty_blocks.to_string(),
             round.validation_loss.map_or("-".into(), |loss| format!("{loss:.3}")),
         ]);
     }
@@ -119,9 +162,21 @@ pub fn run(args: PruneArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     let listing = Listing::new()
         .row("model", args.out.display())
         .row("parameters", format!("{} of {} ({share:.1} %)", report.params, report.params_before))
-        .row("MACs", format!("{} of {}", report.macs, report.macs_before));
-    let output =
-        PruneOutput { model: file_name(&args.out), criterion: args.criterion, report: &report };
-    printer.report(&output, &format!("{table}\n{listing}"))?;
+        .row("MACs", format!("{} of {}", report.macs, report.macs_before))
+        .row("empty blocks", format!("{} of {}", report.empty_blocks, report.blocks));
+    let ranked = ranking.as_ref().map_or(String::new(), |ranking| {
+        let mut table = Table::new(prune_report::HEADS);
+        prune_report::rows(ranking).into_iter().for_each(|row| {
+            table.row(row);
+        });
+        format!("{table}\n")
+    });
+    let output = PruneOutput {
+        model: file_name(&args.out),
+        criterion: args.criterion,
+        report: &report,
+        ranking: ranking.as_ref(),
+    };
+    printer.report(&output, &format!("{table}\n{ranked}{listing}"))?;
     Ok(ExitCode::SUCCESS)
 }

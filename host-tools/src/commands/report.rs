@@ -5,8 +5,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use picovae::compress::{Quality, Yardstick};
+use picovae::cost::{LayerCost, of_core};
+use picovae::graph::Vae;
+use picovae::needs::instructions;
+use picovae::quantize::QuantizeOptions;
 use picovae::recording::WindowSet;
-use picovae::report::{Page, compare};
+use picovae::report::{Page, Pass, compare, passes};
 use serde::Serialize;
 
 use super::model_file::{ForeignArgs, RecordingArgs, open_blob, open_float};
@@ -17,6 +21,7 @@ use crate::printer::{Listing, Printer};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   picovae report fan.safetensors fan.pvae --data normal.npy -o fan.html
+  picovae report small4.safetensors small4.pvae --from mnist.safetensors --data t10k-images-idx3-ubyte.gz -o way.html
   picovae report vae.pt vae.pvae --data t10k-images-idx3-ubyte.gz --rows 0..2000 -o vae.html
 
 The page holds everything it shows: no script, no font, nothing is fetched.")]
@@ -35,6 +40,9 @@ pub struct ReportArgs {
     /// Use windows with this label only [default: 0, where there are labels].
     #[arg(long, value_name = "INT", requires = "labels", allow_negative_numbers = true)]
     keep_label: Option<i64>,
+    /// The models it was made of, the first one first: rows before it, and what all are compared with.
+    #[arg(long, value_name = "MODEL")]
+    from: Vec<PathBuf>,
     /// Page to write.
     #[arg(short, long, value_name = "OUT.html")]
     out: PathBuf,
@@ -50,6 +58,7 @@ struct ReportOutput {
     blob_bytes: usize,
     float: Quality,
     int8: Quality,
+    passes: Vec<Pass>,
 }
 
 /// Runs the verb.
@@ -61,35 +70,60 @@ pub fn run(args: ReportArgs, printer: &mut Printer) -> miette::Result<ExitCode> 
     }
     let blob = open_blob(&args.blob, &args.foreign)?;
     let set: WindowSet<'_> = window_set(&loaded, &vae.frontend, args.keep_label)?;
-    let yardstick = Yardstick::new(&vae, &set, 0)?;
+    let mut parents = Vec::new();
+    for path in &args.from {
+        let (mut parent, foreign) = open_float(path, &args.foreign)?;
+        if foreign {
+            parent.frontend = vae.frontend.clone();
+        }
+        parents.push((file_name(path), parent));
+    }
+    let yardstick = Yardstick::new(parents.first().map_or(&vae, |(_, first)| first), &set, 0)?;
+    let model = blob.model()?;
+    let target = match model.description().target {
+        // A blob for hosts: told for the core most boards have.
+        "" | "portable" => "cortex-m4",
+        target => target,
+    };
+    let float_pass = |name: &str, vae: &Vae| -> miette::Result<Pass> {
+        Ok(Pass {
+            pass: name.into(),
+            bytes: 4 * vae.params(),
+            arena_bytes: None,
+            instructions: instructions(vae, &QuantizeOptions::default(), target),
+            quality: yardstick.of_float(vae)?,
+        })
+    };
+    let mut all = Vec::new();
+    for (name, parent) in &parents {
+        all.push(float_pass(name, parent)?);
+    }
+    let float = float_pass(&file_name(&args.model), &vae)?;
+    let costs = (0..model.layer_count()).filter_map(|at| model.layer(at)).map(LayerCost::of_blob);
+    let int8 = Pass {
+        pass: file_name(&args.blob),
+        bytes: blob.bytes().len(),
+        arena_bytes: Some(model.arena_len()),
+        instructions: of_core(target)
+            .and_then(|core| core.instructions(&costs.collect::<Vec<_>>())),
+        quality: yardstick.of_blob(&blob)?,
+    };
+    all.extend([float.clone(), int8.clone()]);
+    let mut page = Page::new(format!("{} and {}", file_name(&args.model), file_name(&args.blob)));
+    passes(&mut page, &all, &[])?;
+    page.paragraph(&format!("Instructions are those predicted for {target}."));
+    if let Some(clips) = set.sources().first() {
+        let parent = parents.first().map(|(_, parent)| parent);
+        compare(&mut page, &vae, &blob, parent, clips)?;
+    }
     let output = ReportOutput {
         report: file_name(&args.out),
-        float_bytes: 4 * vae.params(),
-        blob_bytes: blob.bytes().len(),
-        float: yardstick.of_float(&vae)?,
-        int8: yardstick.of_blob(&blob)?,
+        float_bytes: float.bytes,
+        blob_bytes: int8.bytes,
+        float: float.quality,
+        int8: int8.quality,
+        passes: all,
     };
-    let mut page = Page::new(format!("{} and {}", file_name(&args.model), file_name(&args.blob)));
-    let row = |name: &str, bytes: usize, quality: Quality| {
-        [
-            name.to_string(),
-            bytes.to_string(),
-            format!("{:.3}", quality.negative_elbo),
-            format!("{:.4}", quality.damage_auc),
-            format!("{:.4}", quality.agreement),
-        ]
-    };
-    page.section("Both models");
-    page.table(
-        ["model", "bytes", "negative ELBO", "AUC, damaged", "agreement"],
-        [
-            row("float", output.float_bytes, output.float),
-            row("int8", output.blob_bytes, output.int8),
-        ],
-    );
-    if let Some(clips) = set.sources().first() {
-        compare(&mut page, &vae, &blob, None, clips)?;
-    }
     page.section("To do it again");
     page.command(&command_line());
     page.save(&args.out)?;

@@ -53,6 +53,7 @@ pub(super) fn page(report: &SearchReport, trials: &[Trial]) -> miette::Result<Pa
             series: series
                 .map(|(name, points)| Series { name: name.into(), mark: Mark::Points, points })
                 .into(),
+            ..Chart::default()
         };
         page.chart(&chart, "Every network after its last rung; lower and further left is better.")?;
     }

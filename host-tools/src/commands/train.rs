@@ -1,14 +1,15 @@
 //! `picovae train`: normal recordings to a `.safetensors` model.
 
+use super::checkpoint::CheckpointArgs;
 use super::front_end::FrontEndArgs;
-use super::progress;
 use crate::args::{DataArgs, Loaded, command_line, file_name, sha256_of, window_set};
 use crate::printer::{Listing, Printer, Table};
 use clap::Args;
 use picovae::graph::{Activation, Frontend, LikelihoodKind, Provenance, ScoreKind, TOOL};
 use picovae::import::write_safetensors;
 use picovae::train::{
-    Architecture, Convolution, FitConfig, Image, Normalize, Sigma, TrainConfig, TrainReport, train,
+    Architecture, Convolution, FitConfig, Image, Normalize, Settings, Sigma, TrainConfig,
+    TrainReport, train,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,9 @@ use std::process::ExitCode;
   picovae train beats.npy --labels labels.npy --keep-label 0 --rows 0..500 -o ecg.safetensors \\
       --likelihood gaussian --normalize none --hidden 64,32 --latent 8 --epochs 300
   picovae train pump.csv --columns Pressure,Current --window 60 --hop 10 \\
-      --likelihood gaussian --hidden 32 --latent 4 -o pump.safetensors")]
+      --likelihood gaussian --hidden 32 --latent 4 -o pump.safetensors
+  picovae train train-images-idx3-ubyte.gz -o mnist.safetensors --epochs 100 --checkpoint mnist.check
+      # stopped, the same command goes on from the last whole epoch")]
 pub struct TrainArgs {
     #[command(flatten)]
     data: DataArgs,
@@ -136,6 +139,8 @@ pub struct TrainArgs {
     /// Name of the model [default: the output's file name].
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    checkpoint: CheckpointArgs,
 }
 
 /// JSON of `picovae train --json`.
@@ -154,7 +159,9 @@ pub fn run(args: TrainArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     let frontend = args.frontend(&loaded)?;
     let set = window_set(&loaded, &frontend, args.keep_label)?;
     let config = args.config();
-    let (mut vae, report) = train(&set, &frontend, &config, &progress::steps())?;
+    let command = Settings::of_command("train").and_all(&config).and_all(&frontend);
+    let watched = args.checkpoint.watch(command)?;
+    let (mut vae, report) = train(&set, &frontend, &config, watched.watch())?;
     vae.provenance = Provenance {
         source: args.data.data.iter().map(|path| file_name(path)).collect::<Vec<_>>().join(" "),
         sha256: sha256_of(&args.data.data)?,
@@ -162,6 +169,7 @@ pub fn run(args: TrainArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
         command: command_line(),
     };
     write_safetensors(&args.out, &vae)?;
+    watched.done()?;
     let output = TrainOutput {
         model: file_name(&args.out),
         macs: vae.macs(),

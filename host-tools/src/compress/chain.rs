@@ -2,21 +2,20 @@
 
 use std::time::Instant;
 
-use indicatif::ProgressBar;
-use serde::Serialize;
-
+use super::student::student;
 use super::{
-    Criterion, DistillConfig, PruneConfig, PruneError, Quality, Yardstick, YardstickError, distill,
-    importance, prune, shrink,
+    Chain, ChainReport, Criterion, DistillConfig, PruneConfig, PruneError, Quality, Yardstick,
+    YardstickError, distill, importance, prune, shrink,
 };
 use crate::emit::{Blob, BlobError};
 use crate::graph::Vae;
 use crate::needs::{Needs, NeedsError, instructions, needs};
 use crate::quantize::{QuantizeError, QuantizeOptions, Settled, WeightBits, quantize_on};
 use crate::recording::WindowSet;
-use crate::search::{Budget, Limit};
+use crate::report::Pass;
+use crate::search::Budget;
 use crate::simulate::{AssembleError, DetectorOptions, assemble_apart};
-use crate::train::{FineTuneConfig, FitConfig, TeacherConfig, TrainError};
+use crate::train::{FineTuneConfig, FitConfig, Image, TeacherConfig, TrainError, Watch};
 
 /// What a model is brought to.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,57 +26,14 @@ pub struct CompressConfig {
     pub max_loss: f64,
     /// Rounds and epochs of training a chain takes are multiples of this.
     pub effort: usize,
+    /// Students convolve the features as an image of this size.
+    pub image: Option<Image>,
     /// Steps, rates, seed of all training.
     pub fit: FitConfig,
     /// Ranges and rounding.
     pub quantize: QuantizeOptions,
     /// Target, false-alarm rate, decision.
     pub detector: DetectorOptions,
-}
-
-/// A chain of passes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Chain {
-    /// Share of the parameters that pruning keeps; 1 prunes nothing.
-    pub keep: f64,
-    /// Bits of the weights; 4 bits are trained in the device's integers.
-    pub bits: u8,
-}
-
-impl std::fmt::Display for Chain {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.keep < 1.0 {
-            write!(f, "prune to {:.1} %, ", 100.0 * self.keep)?;
-        }
-        match self.bits {
-            4 => f.write_str("4-bit weights trained in integers, quantize"),
-            _ => f.write_str("quantize"),
-        }
-    }
-}
-
-/// What a chain gave, or why it was not run.
-#[derive(Debug, Clone, Serialize)]
-pub struct ChainReport {
-    /// The passes, in words.
-    pub chain: String,
-    /// The passes.
-    #[serde(flatten)]
-    pub passes: Chain,
-    /// Flash, RAM and time: of the blob, or predicted where the chain was not run.
-    pub needs: Needs,
-    /// Limits it is beyond.
-    pub beyond: Vec<Limit>,
-    /// Of the float model before quantization; `None` where the chain was not run.
-    pub float: Option<Quality>,
-    /// Of the blob.
-    pub int8: Option<Quality>,
-    /// Rise of the negative ELBO over the model's, as a share of it.
-    pub loss: Option<f64>,
-    /// Whether budget and loss are kept.
-    pub fits: bool,
-    /// Seconds it took.
-    pub seconds: f64,
 }
 
 /// A compressed model.
@@ -136,6 +92,11 @@ pub enum CompressError {
     Yardstick(#[from] YardstickError),
 }
 
+/// Epochs of a student, or as many as make so many steps; its first learning rate, over that of a model that
+/// is trained further.
+const STUDENT_EPOCHS: usize = 8;
+const STUDENT_STEPS: usize = 2_000;
+const STUDENT_RATE: f64 = 8.0;
 /// Windows importance is taken on.
 const OBSERVED: usize = 2_000;
 /// The least share of the parameters pruning is tried with.
@@ -146,59 +107,81 @@ const SPARE: f64 = 0.98;
 const TRIM: f64 = 0.99;
 const TRIMS: i32 = 40;
 
+/// What a chain begins with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    Whole,
+    Pruned,
+    Student,
+}
+
 /// Looks for the cheapest chain that keeps budget and loss: 8 bits, 4 bits, 8 bits after
-/// pruning, 4 bits after pruning less. Where none keeps the loss, what keeps the budget
+/// pruning, 4 bits after pruning less, a student of 8 bits, a larger one of 4. Where none keeps the loss, what keeps the budget
 /// with the least loss is given; `chains[chosen].fits` tells.
 ///
 /// # Errors
 /// [`CompressError`]; [`CompressError::Nothing`] where nothing comes under the budget.
-pub fn compress(
+pub fn compress<'w>(
     model: &Vae,
     data: &WindowSet<'_>,
     held_out: &WindowSet<'_>,
     config: &CompressConfig,
-    progress: &ProgressBar,
+    watch: impl Into<Watch<'w>>,
 ) -> Result<Compressed, CompressError> {
     let yardstick = Yardstick::new(model, held_out, config.fit.seed)?;
     let reference = yardstick.of_float(model)?;
-    let run = Run { model, data, held_out, config, yardstick: &yardstick, reference, progress };
+    let run = Run {
+        model,
+        data,
+        held_out,
+        config,
+        yardstick: &yardstick,
+        reference,
+        watch: watch.into(),
+    };
     let ranked = importance(model, data, Criterion::Taylor, OBSERVED, config.fit.seed);
     let at = |keep: f64| shrink(model, ranked.clone(), (model.params() as f64 * keep) as usize);
     let mut chains: Vec<ChainReport> = Vec::new();
     let mut best: Option<(usize, Blob, Vae)> = None;
-    for (pruned, bits) in [(false, 8), (false, 4), (true, 8), (true, 4)] {
+    let ways = [Way::Whole, Way::Pruned, Way::Student];
+    for (way, bits) in ways.into_iter().flat_map(|way| [(way, 8), (way, 4)]) {
         let options = run.options(bits);
         let target = &config.detector.target;
         let whole = needs(model, &options, target)?;
         let beyond = config.budget.broken(&whole);
-        let chain = match pruned {
-            false if beyond.is_empty() => Chain { keep: 1.0, bits },
-            // What already fits whole was tried, and lost too much: pruning will not mend it.
-            true if beyond.is_empty() => continue,
-            false => {
-                chains.push(ChainReport::planned(Chain { keep: 1.0, bits }, whole, beyond));
+        let plan = |keep: f64| Chain { student: way == Way::Student, keep, bits };
+        let fits = |vae: &Vae| {
+            let needs = needs(vae, &options, target);
+            needs.is_ok_and(|needs| config.budget.broken(&needs).is_empty())
+        };
+        let (chain, start) = match way {
+            Way::Whole if beyond.is_empty() => (plan(1.0), model.clone()),
+            Way::Whole => {
+                chains.push(ChainReport::planned(plan(1.0), whole, beyond));
                 continue;
             }
-            true => {
-                let fits = |keep: f64| {
-                    let small = needs(&at(keep), &options, target);
-                    small.is_ok_and(|needs| config.budget.broken(&needs).is_empty())
-                };
-                if !fits(LEAST) {
+            // What already fits whole was tried, and lost too much: a smaller one will not mend it.
+            _ if beyond.is_empty() => continue,
+            Way::Pruned => {
+                if !fits(&at(LEAST)) {
                     let small = needs(&at(LEAST), &options, target)?;
                     let beyond = config.budget.broken(&small);
-                    chains.push(ChainReport::planned(Chain { keep: LEAST, bits }, small, beyond));
+                    chains.push(ChainReport::planned(plan(LEAST), small, beyond));
                     continue;
                 }
                 let (mut low, mut high) = (LEAST, 1.0);
                 for _ in 0..12 {
                     let middle = (low * high).sqrt();
-                    if fits(middle) { low = middle } else { high = middle }
+                    if fits(&at(middle)) { low = middle } else { high = middle }
                 }
-                Chain { keep: low * SPARE, bits }
+                (plan(low * SPARE), model.clone())
             }
+            Way::Student => match student(model, config.image, config.fit.seed, fits)? {
+                Some(network) => (plan(1.0), network),
+                None => continue,
+            },
         };
-        let (report, blob, vae) = run.chain(chain)?;
+        let (report, blob, vae) = run.chain(chain, start)?;
         let loss = |report: &ChainReport| report.loss.unwrap_or(f64::INFINITY);
         let better = best.as_ref().is_none_or(|(at, ..)| loss(&report) < loss(&chains[*at]));
         let fits = report.fits;
@@ -226,36 +209,6 @@ pub fn compress(
     Ok(Compressed { blob, vae, chains, chosen, reference })
 }
 
-impl ChainReport {
-    /// Of a chain that the planner alone rules out.
-    fn planned(passes: Chain, needs: Needs, beyond: Vec<Limit>) -> Self {
-        Self {
-            chain: passes.to_string(),
-            passes,
-            needs,
-            beyond,
-            float: None,
-            int8: None,
-            loss: None,
-            fits: false,
-            seconds: 0.0,
-        }
-    }
-
-    /// Why it was chosen, or not.
-    pub fn reason(&self, max_loss: f64) -> String {
-        let beyond: Vec<String> = self.beyond.iter().map(ToString::to_string).collect();
-        match self.loss {
-            _ if !beyond.is_empty() => format!("beyond the limit of {}", beyond.join(", ")),
-            Some(loss) if loss <= max_loss => "fits".into(),
-            Some(loss) => {
-                format!("loses {:.2} %, more than {:.2} %", 100.0 * loss, 100.0 * max_loss)
-            }
-            None => "not run".into(),
-        }
-    }
-}
-
 /// What every chain needs.
 struct Run<'r, 'w> {
     model: &'r Vae,
@@ -264,7 +217,7 @@ struct Run<'r, 'w> {
     config: &'r CompressConfig,
     yardstick: &'r Yardstick,
     reference: Quality,
-    progress: &'r ProgressBar,
+    watch: Watch<'r>,
 }
 
 impl Run<'_, '_> {
@@ -273,32 +226,41 @@ impl Run<'_, '_> {
     }
 
     /// Runs a chain and measures what comes out.
-    fn chain(&self, chain: Chain) -> Result<(ChainReport, Blob, Vae), CompressError> {
+    fn chain(&self, chain: Chain, start: Vae) -> Result<(ChainReport, Blob, Vae), CompressError> {
         let begun = Instant::now();
         let config = self.config;
         let options = self.options(chain.bits);
-        let mut vae = self.model.clone();
+        let mut vae = start;
+        let mut after = vec![self.float_pass("float model", self.model, self.reference)];
         if chain.keep < 1.0 {
-            self.progress.set_prefix("prune");
+            self.watch.progress.set_prefix("prune");
             let pruning = PruneConfig {
                 keep: chain.keep,
                 fit: FitConfig { epochs: config.effort, ..config.fit.clone() },
                 ..PruneConfig::default()
             };
-            vae = self.trimmed(prune(&vae, self.data, &pruning, self.progress)?.0, &options);
+            vae = self.trimmed(prune(&vae, self.data, &pruning, self.watch)?.0, &options);
+            after.push(self.float_pass("prune", &vae, self.yardstick.of_float(&vae)?));
+        }
+        if chain.student {
+            self.watch.progress.set_prefix("teach");
+            vae = self.taught(&vae)?;
+            after.push(self.float_pass("distill a student", &vae, self.yardstick.of_float(&vae)?));
         }
         let mut settled = None;
         if chain.keep < 1.0 || chain.bits == 4 {
             // Further steps with the model as the teacher, in integers where they are coarse.
-            self.progress.set_prefix("distil");
+            self.watch.progress.set_prefix("distil");
             let fine_tune = FineTuneConfig {
                 fit: FitConfig { epochs: 4 * config.effort, cosine: true, ..config.fit.clone() },
                 quantization: (chain.bits == 4).then(|| options.clone()),
             };
             let teacher = TeacherConfig::of(self.model, &vae);
             let lessons = DistillConfig { fine_tune, teacher };
-            let tuned = distill(self.model, &vae, self.data, &lessons, self.progress)?;
+            let tuned = distill(self.model, &vae, self.data, &lessons, self.watch)?;
             (vae, settled) = (tuned.vae, tuned.settled);
+            let pass = if settled.is_some() { "train in integers" } else { "distill" };
+            after.push(self.float_pass(pass, &vae, self.yardstick.of_float(&vae)?));
         }
         let blob = self.blob(&vae, &options, settled.as_ref())?;
         let needs = Needs {
@@ -307,6 +269,13 @@ impl Run<'_, '_> {
             instructions: instructions(&vae, &options, &config.detector.target),
         };
         let (float, int8) = (self.yardstick.of_float(&vae)?, self.yardstick.of_blob(&blob)?);
+        after.push(Pass {
+            pass: format!("quantize to {} bits", chain.bits),
+            bytes: needs.blob_bytes,
+            arena_bytes: Some(needs.arena_bytes),
+            instructions: needs.instructions,
+            quality: int8,
+        });
         let loss = self.yardstick.relative_loss(int8.negative_elbo, self.reference.negative_elbo);
         let beyond = config.budget.broken(&needs);
         let report = ChainReport {
@@ -315,12 +284,48 @@ impl Run<'_, '_> {
             needs,
             fits: beyond.is_empty() && loss <= config.max_loss,
             beyond,
+            after,
             float: Some(float),
             int8: Some(int8),
             loss: Some(loss),
             seconds: begun.elapsed().as_secs_f64(),
         };
         Ok((report, blob, vae))
+    }
+
+    /// A student after its training. From random weights it learns best in steps that are small and many:
+    /// half the windows each, and at first far larger than those of a model that knows something.
+    fn taught(&self, network: &Vae) -> Result<Vae, CompressError> {
+        let config = self.config;
+        let batch = (config.fit.batch / 2).max(1);
+        let steps = self.data.len().div_ceil(batch).max(1);
+        let epochs = config.effort * STUDENT_EPOCHS.max(STUDENT_STEPS.div_ceil(steps));
+        let run = |rate: f64| {
+            let learning_rate = rate * config.fit.learning_rate;
+            let fit =
+                FitConfig { epochs, batch, learning_rate, cosine: true, ..config.fit.clone() };
+            let fine_tune = FineTuneConfig { fit, quantization: None };
+            // Its own posterior is the better one; what a teacher shows is what it makes of the unusual.
+            let lessons =
+                TeacherConfig { posterior: 0.0, ..TeacherConfig::of(self.model, network) };
+            let lessons = DistillConfig { fine_tune, teacher: lessons };
+            distill(self.model, network, self.data, &lessons, self.watch)
+        };
+        match run(STUDENT_RATE) {
+            Err(TrainError::Diverged { .. }) => Ok(run(1.0)?.vae),
+            tuned => Ok(tuned?.vae),
+        }
+    }
+
+    /// A float model after a pass, its instructions those of 8-bit weights.
+    fn float_pass(&self, pass: &str, vae: &Vae, quality: Quality) -> Pass {
+        Pass {
+            pass: pass.into(),
+            bytes: 4 * vae.params(),
+            arena_bytes: None,
+            instructions: instructions(vae, &self.options(8), &self.config.detector.target),
+            quality,
+        }
     }
 
     /// A pruned network whose widths came out differently than planned, cut to the budget by

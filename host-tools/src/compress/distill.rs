@@ -1,11 +1,10 @@
 //! Distillation: a student VAE learns the data and, from a teacher, what the data do not show.
 
-use indicatif::ProgressBar;
-
 use crate::graph::{Likelihood, Vae};
 use crate::recording::WindowSet;
 use crate::train::{
-    FineTuneConfig, FineTuned, Teacher, TeacherConfig, TrainError, finetune, residual_precision,
+    FineTuneConfig, FineTuned, Teacher, TeacherConfig, TrainError, Watch, finetune,
+    residual_precision,
 };
 
 /// How a student is taught.
@@ -24,15 +23,15 @@ pub struct DistillConfig {
 /// # Errors
 /// [`TrainError`]: a teacher with another latent (where its posterior is to be matched), front-end or
 /// likelihood; and all that [`finetune`] refuses.
-pub fn distill(
+pub fn distill<'w>(
     teacher: &Vae,
     student: &Vae,
     data: &WindowSet<'_>,
     config: &DistillConfig,
-    progress: &ProgressBar,
+    watch: impl Into<Watch<'w>>,
 ) -> Result<FineTuned, TrainError> {
     let lessons = Teacher { vae: teacher, config: config.teacher };
-    let mut tuned = finetune(student, data, Some(lessons), &config.fine_tune, progress)?;
+    let mut tuned = finetune(student, data, Some(lessons), &config.fine_tune, watch)?;
     if matches!(tuned.vae.likelihood, Likelihood::Gaussian { .. }) {
         let precision = Some(residual_precision(&tuned.vae, data));
         tuned.vae.likelihood = Likelihood::Gaussian { precision };

@@ -7,7 +7,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::remove::{Unit, units};
 use crate::graph::{Layer, Vae};
 use crate::recording::WindowSet;
-use crate::train::{Float, GradientBatch, LossConfig, Sigma, Stream, gradients, stream};
+use crate::train::{Float, GradientBatch, Gradients, LossConfig, Sigma, Stream, gradients, stream};
 
 /// What the importance of a unit is taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -68,13 +68,10 @@ pub fn importance(
     seed: u64,
 ) -> Vec<(Unit, f64)> {
     let units = units(vae);
-    let step = data.len().div_ceil(windows.max(1)).max(1);
-    let rows: Vec<usize> = (0..data.len()).step_by(step).collect();
-    let batches = rows.chunks(BATCH).map(|rows| data.features(&vae.frontend, rows));
     let by_layer: Vec<Vec<f64>> = match criterion {
-        Criterion::Taylor => taylor(vae, batches, seed),
+        Criterion::Taylor => taylor(vae, data, windows, seed),
         Criterion::Magnitude => vae.layers().map(magnitude).collect(),
-        Criterion::Activation => activation(vae, batches),
+        Criterion::Activation => activation(vae, batches(vae, data, windows)),
         Criterion::Random => {
             let mut rng = stream(seed, Stream::Init);
             let mut draw = |layer: &Layer| {
@@ -87,6 +84,32 @@ pub fn importance(
     units.into_iter().map(|unit| (unit, of(&unit).unwrap_or(0.0))).collect()
 }
 
+/// Features of at most `windows` windows, evenly spread.
+fn batches(vae: &Vae, data: &WindowSet<'_>, windows: usize) -> impl Iterator<Item = Array2<f32>> {
+    let step = data.len().div_ceil(windows.max(1)).max(1);
+    let rows: Vec<usize> = (0..data.len()).step_by(step).collect();
+    let batches = rows.chunks(BATCH).map(|rows| data.features(&vae.frontend, rows));
+    batches.collect::<Vec<_>>().into_iter()
+}
+
+/// Runs `each` on the gradient of every batch of at most `windows` windows.
+pub(super) fn slopes(
+    vae: &Vae,
+    data: &WindowSet<'_>,
+    windows: usize,
+    seed: u64,
+    mut each: impl FnMut(&Gradients),
+) {
+    let mut rng = stream(seed, Stream::Latent);
+    let config = LossConfig { beta: 1.0, sigma: Sigma::Optimal };
+    for x in batches(vae, data, windows) {
+        let shape = (x.nrows(), vae.latent_len());
+        let noise = Array2::from_shape_simple_fn(shape, || StandardNormal.sample(&mut rng));
+        let batch = GradientBatch { input: x.clone(), target: x, noise, teacher: None };
+        each(&gradients(vae, &batch, config, 2, &Float).0);
+    }
+}
+
 fn magnitude(layer: &Layer) -> Vec<f64> {
     let channels = layer.op.output().channels.max(1);
     let row = layer.op.weight().len() / channels;
@@ -94,16 +117,10 @@ fn magnitude(layer: &Layer) -> Vec<f64> {
     layer.op.weight().chunks(row.max(1)).map(|row| square(row).sqrt()).collect()
 }
 
-fn taylor(vae: &Vae, batches: impl Iterator<Item = Array2<f32>>, seed: u64) -> Vec<Vec<f64>> {
+fn taylor(vae: &Vae, data: &WindowSet<'_>, windows: usize, seed: u64) -> Vec<Vec<f64>> {
     let mut sums: Vec<Vec<f64>> =
         vae.layers().map(|layer| vec![0.0; layer.op.output().channels]).collect();
-    let mut rng = stream(seed, Stream::Latent);
-    let config = LossConfig { beta: 1.0, sigma: Sigma::Optimal };
-    for x in batches {
-        let shape = (x.nrows(), vae.latent_len());
-        let noise = Array2::from_shape_simple_fn(shape, || StandardNormal.sample(&mut rng));
-        let batch = GradientBatch { input: x.clone(), target: x, noise, teacher: None };
-        let (gradient, _) = gradients(vae, &batch, config, 2, &Float);
+    slopes(vae, data, windows, seed, |gradient| {
         for ((layer, gradient), sums) in vae.layers().zip(&gradient.layers).zip(&mut sums) {
             let (weight, Some(bias)) = (layer.op.weight(), layer.op.bias()) else { continue };
             let row = (weight.len() / bias.len().max(1)).max(1);
@@ -115,7 +132,7 @@ fn taylor(vae: &Vae, batches: impl Iterator<Item = Array2<f32>>, seed: u64) -> V
                 *sum += (dot + f64::from(*bias) * f64::from(*by_bias)).powi(2);
             }
         }
-    }
+    });
     sums
 }
 

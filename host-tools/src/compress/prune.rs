@@ -1,22 +1,25 @@
-//! Gradual structured pruning: remove some units, fine-tune, again, until the size is reached.
+//! Gradual pruning: remove some units or empty some blocks, fine-tune, again, until the size is reached.
 
-use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::importance::{Criterion, importance};
+use super::prune_blocks;
 use super::remove::{Unit, remove};
+use crate::blocks;
 use crate::graph::Vae;
 use crate::recording::WindowSet;
-use crate::train::{FitConfig, TrainError, fit};
+use crate::train::{FitConfig, TrainError, Watch, fit};
 
 /// How a model is pruned.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PruneConfig {
-    /// Share of the parameters to keep, in (0, 1].
+    /// Share of the parameters to keep, in (0, 1]: whole units go.
     pub keep: f64,
-    /// What the importance of a unit is taken from.
+    /// Share of the [blocks] of weights to empty, in [0, 1), once the units are gone.
+    pub blocks: f64,
+    /// What the importance of a unit or block is taken from.
     pub criterion: Criterion,
-    /// Rounds of removal and fine-tuning.
+    /// Rounds of removal and fine-tuning, of units and of blocks.
     pub rounds: usize,
     /// Windows the importance is taken on, at most.
     pub windows: usize,
@@ -28,6 +31,7 @@ impl Default for PruneConfig {
     fn default() -> Self {
         Self {
             keep: 0.25,
+            blocks: 0.0,
             criterion: Criterion::Taylor,
             rounds: 6,
             windows: 4_096,
@@ -45,8 +49,10 @@ pub struct PruneRound {
     pub removed: usize,
     /// Parameters left.
     pub params: usize,
-    /// Multiply-accumulates left.
+    /// Multiply-accumulates left, those with empty blocks counted.
     pub macs: usize,
+    /// Blocks that are empty.
+    pub empty_blocks: usize,
     /// Held-out loss after fine-tuning, nats a window; `None` without held-out windows.
     pub validation_loss: Option<f64>,
 }
@@ -62,6 +68,10 @@ pub struct PruneReport {
     pub macs_before: usize,
     /// Multiply-accumulates after.
     pub macs: usize,
+    /// Blocks of the weights, in all.
+    pub blocks: usize,
+    /// Of these, empty ones.
+    pub empty_blocks: usize,
     /// Optimizer steps of all rounds.
     pub steps: usize,
     /// Every round.
@@ -98,23 +108,18 @@ pub enum PruneError {
     Train(#[from] TrainError),
 }
 
-/// Prunes a model to a share of its parameters. Sizes fall geometrically from round to round.
+/// Prunes a model to a share of its parameters, then to a share of its blocks. Both fall geometrically from round
+/// to round. Blocks stay empty in all further training ([`Vae::pruned_blocks`]).
 ///
 /// # Errors
 /// [`PruneError`].
-pub fn prune(
+pub fn prune<'w>(
     start: &Vae,
     data: &WindowSet<'_>,
     config: &PruneConfig,
-    progress: &ProgressBar,
+    watch: impl Into<Watch<'w>>,
 ) -> Result<(Vae, PruneReport), PruneError> {
-    let bad = |setting, value: String, must| Err(PruneError::Setting { setting, value, must });
-    if !(config.keep > 0.0 && config.keep <= 1.0) {
-        return bad("keep", config.keep.to_string(), "above 0 and at most 1");
-    }
-    if config.rounds == 0 {
-        return bad("rounds", "0".into(), "at least 1");
-    }
+    config.validate()?;
     let params = start.params();
     let target = |round: usize| {
         let share = config.keep.powf(round as f64 / config.rounds as f64);
@@ -124,40 +129,109 @@ pub fn prune(
     if least > target(config.rounds) {
         return Err(PruneError::TooSmall { least, params });
     }
-    let mut vae = start.clone();
-    let mut report = PruneReport {
-        params_before: params,
-        params,
-        macs_before: start.macs(),
-        macs: start.macs(),
-        steps: 0,
-        rounds: Vec::new(),
+    let (all, empty) = blocks::count(start);
+    let mut pruning = Pruning {
+        data,
+        config,
+        watch: watch.into(),
+        vae: start.clone(),
+        report: PruneReport {
+            params_before: params,
+            params,
+            macs_before: start.macs(),
+            macs: start.macs(),
+            blocks: all,
+            empty_blocks: empty,
+            steps: 0,
+            rounds: Vec::new(),
+        },
     };
-    for round in 1..=config.rounds {
-        progress.set_message(format!("round {round} of {}", config.rounds));
-        let ranked = importance(&vae, data, config.criterion, config.windows, config.fit.seed);
-        let gone = choose(&vae, ranked, target(round));
-        vae = remove(&vae, &gone);
+    let seed = config.fit.seed;
+    // With neither asked for, the rounds fine-tune alone.
+    if config.keep < 1.0 || config.blocks == 0.0 {
+        for round in 1..=config.rounds {
+            let vae = &pruning.vae;
+            let ranked = importance(vae, data, config.criterion, config.windows, seed);
+            let gone = choose(vae, ranked, target(round));
+            pruning.vae = remove(vae, &gone);
+            pruning.tune(round, gone.len())?;
+        }
+    }
+    if config.blocks > 0.0 {
+        pruning.vae.pruned_blocks = true;
+        for round in 1..=config.rounds {
+            let share = 1.0 - (1.0 - config.blocks).powf(round as f64 / config.rounds as f64);
+            let (vae, windows) = (&pruning.vae, config.windows);
+            let gone = prune_blocks::choose(vae, data, config.criterion, share, windows, seed);
+            blocks::empty(&mut pruning.vae, &gone);
+            pruning.tune(round, 0)?;
+        }
+    }
+    Ok((pruning.vae, pruning.report))
+}
+
+impl PruneConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`PruneError::Setting`] names the first one out of range.
+    pub fn validate(&self) -> Result<(), PruneError> {
+        let bad = |setting, value: String, must| Err(PruneError::Setting { setting, value, must });
+        if !(self.keep > 0.0 && self.keep <= 1.0) {
+            return bad("keep", self.keep.to_string(), "above 0 and at most 1");
+        }
+        if !(0.0..1.0).contains(&self.blocks) {
+            return bad("blocks", self.blocks.to_string(), "at least 0 and below 1");
+        }
+        if self.blocks > 0.0 && self.criterion == Criterion::Activation {
+            let must = "taylor, magnitude or random: a block of weights has no activation";
+            return bad("criterion", self.criterion.to_string(), must);
+        }
+        if self.rounds == 0 {
+            return bad("rounds", "0".into(), "at least 1");
+        }
+        Ok(())
+    }
+}
+
+/// A model between rounds.
+struct Pruning<'p, 'd> {
+    data: &'p WindowSet<'d>,
+    config: &'p PruneConfig,
+    watch: Watch<'p>,
+    vae: Vae,
+    report: PruneReport,
+}
+
+impl Pruning<'_, '_> {
+    /// Fine-tunes what is left after a round.
+    fn tune(&mut self, round: usize, removed: usize) -> Result<(), PruneError> {
+        let config = self.config;
+        self.watch.progress.set_message(format!("round {round} of {}", config.rounds));
         let last = round == config.rounds;
+        let number = self.report.rounds.len() + 1;
         let fine_tuning = FitConfig {
             epochs: config.fit.epochs * if last { 2 } else { 1 },
-            seed: config.fit.seed.wrapping_add(round as u64),
+            seed: config.fit.seed.wrapping_add(number as u64),
             cosine: last || config.fit.cosine,
             ..config.fit.clone()
         };
-        let (tuned, trained) = fit(&vae, data, &fine_tuning, progress)?;
-        vae = tuned;
+        let (tuned, trained) = fit(&self.vae, self.data, &fine_tuning, self.watch)?;
+        self.vae = tuned;
+        let report = &mut self.report;
+        (report.params, report.macs) = (self.vae.params(), self.vae.macs());
+        (report.blocks, report.empty_blocks) = blocks::count(&self.vae);
         report.steps += trained.steps;
         report.rounds.push(PruneRound {
-            round,
-            removed: gone.len(),
-            params: vae.params(),
-            macs: vae.macs(),
+            round: number,
+            removed,
+            params: report.params,
+            macs: report.macs,
+            empty_blocks: report.empty_blocks,
             validation_loss: trained.validation_loss,
         });
+        Ok(())
     }
-    (report.params, report.macs) = (vae.params(), vae.macs());
-    Ok((vae, report))
 }
 
 /// The model cut to `target` parameters at one stroke, without training: the shape that
@@ -201,94 +275,5 @@ fn choose(vae: &Vae, ranked: Vec<(Unit, f64)>, target: usize) -> Vec<Unit> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::graph::{Activation, Frontend, LikelihoodKind, ScoreKind};
-    use crate::recording::Recording;
-    use crate::train::{Architecture, Normalize, Stream, TrainConfig, stream, train};
-    use rand::RngExt;
-
-    /// Two sines of random phases in 24 samples: a handful of numbers describe a window.
-    fn recording() -> Recording {
-        let mut rng = stream(31, Stream::Init);
-        let mut samples = Vec::new();
-        for _ in 0..700 {
-            let (a, b) = (rng.random_range(0.0..6.2f32), rng.random_range(0.0..6.2f32));
-            let wave = |t: usize| (a + 0.5 * t as f32).sin() + 0.5 * (b + 1.1 * t as f32).sin();
-            samples.extend((0..24).map(wave));
-        }
-        Recording::from_samples("waves", vec![700, 24], samples).unwrap()
-    }
-
-    #[test]
-    fn taylor_keeps_what_matters_and_the_rest_is_gone() {
-        let recording = recording();
-        let frontend = Frontend::identity(24, 24, 1);
-        let mut data = WindowSet::new();
-        data.add(recording.clips(&frontend).unwrap()).unwrap();
-        let config = TrainConfig {
-            architecture: Architecture {
-                name: "waves".into(),
-                convolutions: Vec::new(),
-                decoder_convolutions: None,
-                image: None,
-                hidden: vec![48, 24],
-                decoder_hidden: vec![24, 48],
-                latent: 6,
-                activation: Activation::Relu,
-                likelihood: LikelihoodKind::Gaussian,
-                score: ScoreKind::ReconstructionError,
-            },
-            normalize: Normalize::PerChannel,
-            fit: FitConfig {
-                epochs: 40,
-                batch: 32,
-                learning_rate: 3e-3,
-                seed: 5,
-                ..FitConfig::default()
-            },
-        };
-        let bar = ProgressBar::hidden();
-        let (teacher, _) = train(&data, &frontend, &config, &bar).unwrap();
-        let loss = |criterion: Criterion, seed: u64| {
-            let config = PruneConfig {
-                keep: 0.4,
-                criterion,
-                rounds: 3,
-                fit: FitConfig {
-                    epochs: 1,
-                    patience: None,
-                    learning_rate: 1e-3,
-                    batch: 32,
-                    seed,
-                    ..FitConfig::default()
-                },
-                ..PruneConfig::default()
-            };
-            let (small, report) = prune(&teacher, &data, &config, &bar).unwrap();
-            small.validate().unwrap();
-            assert_eq!(report.params, small.params());
-            let share = small.params() as f64 / teacher.params() as f64;
-            assert!((0.34..=0.4).contains(&share), "{share}");
-            assert!(report.rounds.windows(2).all(|r| r[1].params < r[0].params));
-            report.rounds[2].validation_loss.unwrap()
-        };
-        let mean = |criterion| (0..3).map(|seed| loss(criterion, seed)).sum::<f64>() / 3.0;
-        let (taylor, random) = (mean(Criterion::Taylor), mean(Criterion::Random));
-        assert!(taylor < random - 1.0, "taylor {taylor}, random {random}");
-    }
-
-    #[test]
-    fn settings_are_checked() {
-        let recording = recording();
-        let vae = crate::graph::tests::tiny();
-        let mut data = WindowSet::new();
-        data.add(recording.clips(&vae.frontend).unwrap()).unwrap();
-        let run = |keep: f64| {
-            let config = PruneConfig { keep, ..PruneConfig::default() };
-            prune(&vae, &data, &config, &ProgressBar::hidden()).unwrap_err().to_string()
-        };
-        assert!(run(f64::NAN).contains("keep is NaN"), "{}", run(f64::NAN));
-        assert!(run(0.01).contains("parameters must stay"));
-    }
-}
+#[path = "prune_tests.rs"]
+mod tests;

@@ -66,6 +66,8 @@ pub struct Vae {
     pub score: ScoreKind,
     /// Where the weights came from.
     pub provenance: Provenance,
+    /// Whether [blocks](crate::blocks) that are all zero were pruned, and stay so in training.
+    pub pruned_blocks: bool,
 }
 
 /// One operator and the activation that follows it.

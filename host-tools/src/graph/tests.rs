@@ -32,6 +32,7 @@ pub(crate) fn tiny() -> Vae {
         likelihood: Likelihood::Gaussian { precision: None },
         score: ScoreKind::NegativeElbo,
         provenance: Provenance::default(),
+        pruned_blocks: false,
     }
 }
 

@@ -43,6 +43,9 @@ struct Metadata {
     score: ScoreKind,
     #[serde(default)]
     provenance: Provenance,
+    /// Only where there are some: other files stay as they were.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pruned_blocks: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -212,6 +215,7 @@ fn serialize(path: &Path, vae: &Vae, settled: Option<&Settled>) -> Result<Vec<u8
         likelihood: vae.likelihood.kind(),
         score: vae.score,
         provenance: vae.provenance.clone(),
+        pruned_blocks: vae.pruned_blocks,
     };
     let unwritable = |reason: String| ImportError::Metadata { path: path.to_path_buf(), reason };
     let json = serde_json::to_string(&metadata).map_err(|e| unwritable(e.to_string()))?;
@@ -293,6 +297,7 @@ fn assemble_own(tensors: &mut Tensors, metadata: Metadata) -> Option<Vae> {
         },
         score: metadata.score,
         provenance: metadata.provenance,
+        pruned_blocks: metadata.pruned_blocks,
     })
 }
 

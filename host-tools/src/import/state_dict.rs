@@ -181,6 +181,7 @@ fn assemble(tensors: &mut Tensors, options: &ForeignOptions, file_name: &str) ->
             tool: TOOL.into(),
             ..Provenance::default()
         },
+        pruned_blocks: false,
     })
 }
 

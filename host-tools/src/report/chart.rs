@@ -16,10 +16,33 @@ pub enum Mark {
     Bars,
 }
 
+/// How much of the page's width a chart takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Width {
+    /// All of it.
+    #[default]
+    Whole,
+    /// Half, beside another.
+    Half,
+    /// A third, beside two others.
+    Third,
+}
+
+impl Width {
+    /// Width and height in pixels.
+    fn size(self) -> (u32, u32) {
+        match self {
+            Self::Whole => (900, 380),
+            Self::Half => (460, 280),
+            Self::Third => (300, 210),
+        }
+    }
+}
+
 /// Points of one name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// In the legend; empty leaves it out.
+    /// In the legend, which the page writes above the chart; empty leaves it out.
     pub name: String,
     /// How it is drawn.
     pub mark: Mark,
@@ -28,7 +51,7 @@ pub struct Series {
 }
 
 /// A chart.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Chart {
     /// What the horizontal axis shows, with its unit.
     pub x: String,
@@ -36,6 +59,10 @@ pub struct Chart {
     pub y: String,
     /// Horizontal axis in decades: every x must be positive.
     pub log_x: bool,
+    /// Names of the places 0, 1, … of the horizontal axis; without any it has numbers.
+    pub names: Vec<String>,
+    /// How wide it is drawn.
+    pub width: Width,
     /// What is drawn, first below.
     pub series: Vec<Series>,
 }
@@ -52,7 +79,6 @@ pub struct ChartError {
     pub reason: String,
 }
 
-const SIZE: (u32, u32) = (900, 380);
 const COLORS: [RGBColor; 6] = [
     RGBColor(31, 90, 160),
     RGBColor(200, 80, 30),
@@ -65,6 +91,15 @@ const COLORS: [RGBColor; 6] = [
 type Plane = Cartesian2d<RangedCoordf64, RangedCoordf64>;
 
 impl Chart {
+    /// Name and color of each series that has a name.
+    pub fn legend(&self) -> impl Iterator<Item = (&str, String)> {
+        let colored = self.series.iter().zip(COLORS.iter().cycle());
+        let named = colored.filter(|(series, _)| !series.name.is_empty());
+        named.map(|(series, RGBColor(r, g, b))| {
+            (series.name.as_str(), format!("#{r:02x}{g:02x}{b:02x}"))
+        })
+    }
+
     /// The chart as an SVG element.
     ///
     /// # Errors
@@ -102,15 +137,29 @@ impl Chart {
         let floor = bars.then_some(0.0);
         let (low, high) = span(all().map(|p| p.1).chain(floor), 0.0);
 
-        let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+        let size = self.width.size();
+        let longest = self.names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        // Side by side where there is room for all of them.
+        let upright = 8 * longest * self.names.len() > size.0 as usize - 100;
+        let small = self.width == Width::Third;
+
+        let root = SVGBackend::with_string(svg, size).into_drawing_area();
         root.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&root)
             .margin(10)
-            .x_label_area_size(42)
-            .y_label_area_size(80)
+            .x_label_area_size(if upright { 30 + 7 * longest as u32 } else { 42 })
+            .y_label_area_size(if small { 54 } else { 80 })
             .build_cartesian_2d(left..right, low..high)?;
         let label = |x: &f64| {
+            if !self.names.is_empty() {
+                let at = x.round();
+                let name =
+                    self.names.get(at as usize).filter(|_| at >= 0.0 && (x - at).abs() < 0.1);
+                return name.cloned().unwrap_or_default();
+            }
             let x = if self.log_x { 10f64.powf(*x) } else { *x };
+            // Ticks are sums of steps, which miss 0 by a rounding error.
+            let x = if x.abs() < 1e-9 * (right - left) { 0.0 } else { x };
             if x.abs() >= 1e5 || (x != 0.0 && x.abs() < 1e-3) {
                 format!("{x:.1e}")
             } else if x.abs() >= 100.0 {
@@ -119,29 +168,26 @@ impl Chart {
                 format!("{}", (x * 1e3).round() / 1e3)
             }
         };
-        chart
-            .configure_mesh()
-            .light_line_style(WHITE)
+        let font = ("sans-serif", 13).into_font();
+        let turned = font.transform(FontTransform::Rotate90);
+        let mut mesh = chart.configure_mesh();
+        match self.names.len() {
+            0 if small => mesh.x_labels(5).y_labels(5),
+            0 => mesh.x_labels(10),
+            names => mesh.x_labels(names + 1),
+        };
+        mesh.light_line_style(WHITE)
             .bold_line_style(RGBColor(226, 231, 236))
             .x_desc(&self.x)
             .y_desc(&self.y)
             .x_label_formatter(&label)
             .label_style(("sans-serif", 13))
+            .x_label_style(if upright { turned } else { ("sans-serif", 13).into_font() })
             .axis_desc_style(("sans-serif", 15))
             .draw()?;
-        let mut named = false;
         for ((series, points), &color) in self.series.iter().zip(&series).zip(COLORS.iter().cycle())
         {
-            named |= !series.name.is_empty();
             draw_series(&mut chart, series, points, color)?;
-        }
-        if named {
-            chart
-                .configure_series_labels()
-                .background_style(WHITE.mix(0.8))
-                .border_style(RGBColor(200, 208, 216))
-                .label_font(("sans-serif", 13))
-                .draw()?;
         }
         root.present()?;
         Ok(())
@@ -157,25 +203,21 @@ fn draw_series<DB: DrawingBackend>(
 where
     DB::ErrorType: 'static,
 {
-    let drawn = match series.mark {
+    match series.mark {
         Mark::Points => {
-            chart.draw_series(points.iter().map(|p| Circle::new(*p, 3, color.mix(0.7).filled())))?
+            chart
+                .draw_series(points.iter().map(|p| Circle::new(*p, 3, color.mix(0.7).filled())))?;
         }
         Mark::Line => {
-            chart.draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?
+            chart.draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?;
         }
         Mark::Bars => {
             let half = 0.45 * bar_width(points);
             let bar = |&(x, y): &(f64, f64)| {
                 Rectangle::new([(x - half, 0.0), (x + half, y)], color.mix(0.8).filled())
             };
-            chart.draw_series(points.iter().map(bar))?
+            chart.draw_series(points.iter().map(bar))?;
         }
-    };
-    if !series.name.is_empty() {
-        drawn
-            .label(series.name.as_str())
-            .legend(move |(x, y)| Rectangle::new([(x, y - 4), (x + 12, y + 4)], color.filled()));
     }
     Ok(())
 }
@@ -223,11 +265,12 @@ mod tests {
                         series(mark, &[]),
                         series(mark, &[(1.0, 1.0)]),
                     ],
+                    ..Chart::default()
                 };
                 assert!(chart.svg().unwrap().starts_with("<svg"), "{mark:?}");
             }
         }
-        let none = Chart { x: "x".into(), y: "y".into(), log_x: false, series: Vec::new() };
+        let none = Chart { x: "x".into(), y: "y".into(), ..Chart::default() };
         assert!(none.svg().unwrap().contains("</svg>"));
     }
 }

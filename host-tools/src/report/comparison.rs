@@ -2,7 +2,7 @@
 
 use picovae_core::VaeError;
 
-use super::{Chart, Mark, Page, ReportError, Series, images, traces};
+use super::{Chart, Mark, Page, ReportError, Series, Width, images, traces};
 use crate::diff::{DiffError, LayerValues, blob_layers, diff, float_layers};
 use crate::emit::{Blob, BlobError};
 use crate::graph::{Activation, Likelihood, Vae};
@@ -33,9 +33,12 @@ pub enum ComparisonError {
 const WINDOWS: usize = 500;
 /// Reconstructions shown.
 const SHOWN: usize = 10;
-/// Lines in the chart of ranges.
-const LINES: usize = 6;
-const BINS: usize = 60;
+/// Traces shown, of windows and channels.
+const TRACES: (usize, usize) = (4, 3);
+/// Bins of a histogram: fewer than an int8 layer has steps, or some would stay empty.
+const BINS: usize = 40;
+/// Percent of zeros from which they are left out of a histogram.
+const MANY_ZEROS: f64 = 20.0;
 
 /// Adds what `vae` and `blob`, its integers, make of the same windows; and beside it
 /// `reference`, the model they came from, where it is another one.
@@ -53,7 +56,7 @@ pub fn compare(
     let int8 = blob_layers(&blob.model()?, clips, WINDOWS)?;
     let parents = reference.map(|reference| float_layers(reference, clips, WINDOWS));
     layers(page, &float, &int8)?;
-    ranges(page, &int8)?;
+    ranges(page, &float, &int8)?;
     let parent = parents.as_deref().and_then(<[LayerValues]>::last);
     reconstructions(page, vae, &float, &int8, parent)?;
     latents(page, &float, &int8)?;
@@ -72,10 +75,11 @@ fn layers(
     let points = differences.iter().enumerate();
     let points = points.map(|(at, d)| (at as f64, share(d.mean_abs, d.rms))).collect();
     let chart = Chart {
-        x: "layer, in order of execution".into(),
+        x: String::new(),
         y: "mean error, % of the rms".into(),
-        log_x: false,
+        names: differences.iter().map(|d| d.name.clone()).collect(),
         series: vec![Series { name: String::new(), mark: Mark::Bars, points }],
+        ..Chart::default()
     };
     page.chart(&chart, "Mean difference of the integers from the same network in float.")?;
     let rows = differences.iter().map(|d| {
@@ -91,41 +95,63 @@ fn layers(
     Ok(())
 }
 
-/// How the values of every layer lie in its range.
-fn ranges(page: &mut Page, int8: &[LayerValues]) -> Result<(), ReportError> {
-    page.section("Ranges");
-    for layers in int8.chunks(LINES) {
-        let series = layers.iter().map(|layer| {
-            let values = || layer.values.iter().map(|v| f64::from(*v)).filter(|v| v.is_finite());
-            let (low, high) =
-                values().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-            let mut counts = [0u32; BINS];
-            for value in values() {
-                let place = (value - low) / (high - low).max(f64::MIN_POSITIVE) * BINS as f64;
-                counts[(place as usize).min(BINS - 1)] += 1;
-            }
-            let total = values().count().max(1) as f64;
-            let point = |(bin, count): (usize, &u32)| {
-                ((bin as f64 + 0.5) / BINS as f64, 100.0 * f64::from(*count) / total)
+/// How the values of every layer are spread, in float and in integers.
+fn ranges(page: &mut Page, float: &[LayerValues], int8: &[LayerValues]) -> Result<(), ReportError> {
+    page.section("Ranges of every layer");
+    page.paragraph("Histograms of what every layer gives, in float and in the device's integers.");
+    let charts: Vec<(Chart, String)> = float
+        .iter()
+        .zip(int8)
+        .map(|(float, int8)| {
+            let of = |layer: &LayerValues| -> Vec<f64> {
+                layer.values.iter().map(|v| f64::from(*v)).filter(|v| v.is_finite()).collect()
             };
-            Series {
-                name: format!("{} [{low:.2}, {high:.2}]", layer.name),
-                mark: Mark::Line,
-                points: counts.iter().enumerate().map(point).collect(),
-            }
-        });
-        let chart = Chart {
-            x: "place in the layer's range".into(),
-            y: "values, %".into(),
-            log_x: false,
-            series: series.collect(),
-        };
-        page.chart(
-            &chart,
-            "Histograms of activations, from the least to the greatest value seen.",
-        )?;
-    }
+            let (float, int8_values) = (of(float), of(int8));
+            let both = || float.iter().chain(&int8_values).copied();
+            let (low, high) =
+                both().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+            let zeros = |values: &[f64]| {
+                let zeros = values.iter().filter(|v| **v == 0.0).count();
+                100.0 * zeros as f64 / values.len().max(1) as f64
+            };
+            // What a rectifier stops would dwarf everything else.
+            let hidden = zeros(&float) > MANY_ZEROS;
+            let series = |name: &str, mark: Mark, values: &[f64]| {
+                let points = histogram(values, low, high, hidden);
+                Series { name: name.into(), mark, points }
+            };
+            let caption = match hidden {
+                true => format!("{}: without its {:.0} % zeros", int8.name, zeros(&float)),
+                false => int8.name.clone(),
+            };
+            let chart = Chart {
+                y: "values, %".into(),
+                width: Width::Third,
+                series: vec![
+                    series("float", Mark::Line, &float),
+                    series("int8", Mark::Line, &int8_values),
+                ],
+                ..Chart::default()
+            };
+            (chart, caption)
+        })
+        .collect();
+    page.charts(&charts)?;
     Ok(())
+}
+
+/// Share of the values in every bin from `low` to `high`, in percent, over the middles of the bins.
+fn histogram(values: &[f64], low: f64, high: f64, without_zeros: bool) -> Vec<(f64, f64)> {
+    let width = ((high - low) / BINS as f64).max(f64::MIN_POSITIVE);
+    let mut counts = [0u32; BINS];
+    for value in values.iter().filter(|v| !without_zeros || **v != 0.0) {
+        counts[(((value - low) / width) as usize).min(BINS - 1)] += 1;
+    }
+    let all = values.len().max(1) as f64;
+    let point = |(bin, count): (usize, &u32)| {
+        (low + (bin as f64 + 0.5) * width, 100.0 * f64::from(*count) / all)
+    };
+    counts.iter().enumerate().map(point).collect()
 }
 
 /// What goes in and what comes out.
@@ -163,14 +189,20 @@ fn reconstructions(
         }
         return Ok(());
     }
-    for index in (0..windows).step_by(step).take(4) {
+    let channels = if vae.frontend.spectrum.is_some() { 1 } else { vae.frontend.channels };
+    let step = windows.div_ceil(TRACES.0).max(1);
+    let mut charts = Vec::new();
+    for index in (0..windows).step_by(step) {
         let values: Vec<(&str, Vec<f32>)> =
             rows.iter().map(|(name, layer)| (*name, layer.values.row(index).to_vec())).collect();
         let named: Vec<(&str, &[f32])> =
             values.iter().map(|(name, values)| (*name, values.as_slice())).collect();
-        let channels = if vae.frontend.spectrum.is_some() { 1 } else { vae.frontend.channels };
-        page.chart(&traces(&named, channels, 0), &format!("window {index}"))?;
+        for channel in 0..channels.min(TRACES.1) {
+            let chart = Chart { width: Width::Half, ..traces(&named, channels, channel) };
+            charts.push((chart, format!("window {index}, channel {channel}")));
+        }
     }
+    page.charts(&charts)?;
     Ok(())
 }
 
@@ -201,8 +233,8 @@ fn latents(
     let chart = Chart {
         x: format!("mu[{first}]"),
         y: format!("mu[{second}]"),
-        log_x: false,
         series: series.into(),
+        ..Chart::default()
     };
     page.chart(&chart, "Means of the windows in the two widest dimensions.")?;
     Ok(())

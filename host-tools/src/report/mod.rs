@@ -7,9 +7,11 @@
 mod chart;
 mod comparison;
 mod page;
+mod passes;
 mod picture;
 
-pub use chart::{Chart, ChartError, Mark, Series};
+pub use chart::{Chart, ChartError, Mark, Series, Width};
 pub use comparison::{ComparisonError, compare};
 pub use page::{Page, ReportError};
+pub use passes::{Pass, passes};
 pub use picture::{images, traces};

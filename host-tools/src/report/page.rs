@@ -58,6 +58,8 @@ figure { margin: 1rem 0; }
 figcaption { color: #526170; font-size: .9rem; }
 img, svg { max-width: 100%; height: auto; }
 img.pixels { image-rendering: pixelated; }
+.legend { font-size: .85rem; } .legend > span { margin-right: 1.1rem; white-space: nowrap; }
+.row { display: flex; flex-wrap: wrap; gap: .4rem 1.2rem; } .row figure { margin: .4rem 0; }
 ";
 
 impl Page {
@@ -112,8 +114,18 @@ impl Page {
     /// # Errors
     /// [`ReportError::Chart`].
     pub fn chart(&mut self, chart: &Chart, caption: &str) -> Result<&mut Self, ReportError> {
-        let svg = chart.svg()?;
-        Ok(self.push(html! { figure { (PreEscaped(svg)) figcaption { (caption) } } }))
+        let figure = figure(chart, caption)?;
+        Ok(self.push(figure))
+    }
+
+    /// Charts with their captions side by side, as many in a row as there is room for.
+    ///
+    /// # Errors
+    /// [`ReportError::Chart`].
+    pub fn charts(&mut self, charts: &[(Chart, String)]) -> Result<&mut Self, ReportError> {
+        let figures = charts.iter().map(|(chart, caption)| figure(chart, caption));
+        let figures = figures.collect::<Result<Vec<_>, _>>()?;
+        Ok(self.push(html! { div.row { @for figure in figures { (figure) } } }))
     }
 
     /// A picture, as [`super::images`] and [`super::traces`] give it.
@@ -154,6 +166,25 @@ impl Page {
     }
 }
 
+/// A chart with its legend above and its caption below.
+fn figure(chart: &Chart, caption: &str) -> Result<Markup, ReportError> {
+    let svg = chart.svg()?;
+    let legend: Vec<(&str, String)> = chart.legend().collect();
+    Ok(html! {
+        figure {
+            @if !legend.is_empty() {
+                div.legend {
+                    @for (name, color) in legend {
+                        span { span style={ "color:" (color) } { "■" } " " (name) }
+                    }
+                }
+            }
+            (PreEscaped(svg))
+            figcaption { (caption) }
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,8 +207,8 @@ mod tests {
         let chart = Chart {
             x: "size <bytes>".into(),
             y: "loss".into(),
-            log_x: false,
             series: vec![Series { name: "front".into(), mark: Mark::Points, points }],
+            ..Chart::default()
         };
         page.chart(&chart, "c").unwrap();
         page.picture(&super::super::images(&[vec![0.0; 4]], 2), "p");

@@ -54,7 +54,7 @@ pub fn traces(named: &[(&str, &[f32])], channels: usize, channel: usize) -> Char
     Chart {
         x: "feature".into(),
         y: format!("channel {channel}, normalized"),
-        log_x: false,
         series: series.collect(),
+        ..Chart::default()
     }
 }

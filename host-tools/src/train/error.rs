@@ -1,6 +1,6 @@
 //! What can go wrong while training.
 
-use super::{Convolution, Image};
+use super::{CheckpointError, Convolution, Image};
 use crate::graph::{GraphError, Shape};
 use crate::quantize::QuantizeError;
 
@@ -104,6 +104,10 @@ pub enum TrainError {
     #[error("the teacher is a plain autoencoder: there is no prior to draw windows from")]
     #[diagnostic(help("use --prior 0"))]
     TeacherPrior,
+    /// The checkpoint.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// Weights in training that cannot be lowered to integers.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -16,7 +16,7 @@ use crate::quantize::{Mirror, QuantizeOptions, QuantizedVae, Settled, WeightBits
 use crate::recording::Recording;
 
 /// Two sines of random phases in 24 pixels of 0 to 255.
-fn recording(windows: usize, seed: u64) -> Recording {
+pub(super) fn recording(windows: usize, seed: u64) -> Recording {
     let mut rng = stream(seed, Stream::Init);
     let mut samples = Vec::new();
     for _ in 0..windows {
@@ -27,7 +27,7 @@ fn recording(windows: usize, seed: u64) -> Recording {
     Recording::from_samples("waves", vec![windows, 24], samples).unwrap()
 }
 
-fn shape(hidden: usize) -> Architecture {
+pub(super) fn shape(hidden: usize) -> Architecture {
     Architecture {
         name: "waves".into(),
         convolutions: Vec::new(),
@@ -42,7 +42,7 @@ fn shape(hidden: usize) -> Architecture {
     }
 }
 
-fn fit_config(epochs: usize, seed: u64) -> FitConfig {
+pub(super) fn fit_config(epochs: usize, seed: u64) -> FitConfig {
     FitConfig {
         epochs,
         batch: 32,
@@ -55,7 +55,7 @@ fn fit_config(epochs: usize, seed: u64) -> FitConfig {
     }
 }
 
-fn teacher(data: &WindowSet<'_>, hidden: usize, epochs: usize) -> Vae {
+pub(super) fn teacher(data: &WindowSet<'_>, hidden: usize, epochs: usize) -> Vae {
     let config = TrainConfig {
         architecture: shape(hidden),
         normalize: Normalize::Unit255,

@@ -1,24 +1,22 @@
 //! The training loop: batches, warm-up, validation, early stopping.
 
+use super::checkpoint::{Outcome, Settings, State, Watch};
+use super::course::Course;
 use super::features::Features;
 use super::finetune::{FineTuneConfig, FineTuned, Teacher};
-use super::gradient::{Adam, Batch, Float, LossConfig, gradients};
-use super::qat::{Qat, View};
+use super::gradient::LossConfig;
+use super::sampler::Sampler;
 use super::teacher::Lessons;
-use super::validate::{check_unit_range, validate};
+use super::validate::check_unit_range;
 use super::{FitConfig, Stream, TrainError, split, stream};
 use crate::graph::Vae;
 use crate::recording::WindowSet;
-use indicatif::ProgressBar;
-use ndarray::Array2;
 use rand::seq::SliceRandom;
-use rand::{Rng, RngExt};
-use rand_distr::{Distribution, StandardNormal};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// What a training run did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainReport {
     /// Epochs run.
     pub epochs: usize,
@@ -45,7 +43,7 @@ pub struct TrainReport {
 }
 
 /// One epoch. All in nats a window; loss is `nll + beta * kl`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// From 1.
     pub epoch: usize,
@@ -64,14 +62,14 @@ pub struct EpochRecord {
 ///
 /// # Errors
 /// As [`super::train`].
-pub fn fit(
+pub fn fit<'w>(
     start: &Vae,
     data: &WindowSet<'_>,
     config: &FitConfig,
-    progress: &ProgressBar,
+    watch: impl Into<Watch<'w>>,
 ) -> Result<(Vae, TrainReport), TrainError> {
     let config = FineTuneConfig { fit: config.clone(), quantization: None };
-    let FineTuned { vae, report, .. } = finetune(start, data, None, &config, progress)?;
+    let FineTuned { vae, report, .. } = finetune(start, data, None, &config, watch)?;
     Ok((vae, report))
 }
 
@@ -84,17 +82,34 @@ const CALIBRATION: usize = 1_000;
 /// from there on: what is kept is of the second half.
 ///
 /// # Errors
-/// As [`super::train`]; [`TrainError::Quantize`]; a teacher that does not fit the student.
-pub fn finetune(
+/// As [`super::train`]; [`TrainError::Quantize`]; a teacher that does not fit the student;
+/// [`TrainError::Checkpoint`].
+pub fn finetune<'w>(
     start: &Vae,
     data: &WindowSet<'_>,
     teacher: Option<Teacher<'_>>,
     config: &FineTuneConfig,
-    progress: &ProgressBar,
+    watch: impl Into<Watch<'w>>,
 ) -> Result<FineTuned, TrainError> {
+    let Watch { progress, checkpoint } = watch.into();
     let FineTuneConfig { fit: config, quantization } = config;
     config.validate()?;
     start.validate()?;
+    let state = match checkpoint {
+        Some(checkpoint) => {
+            let settings = Settings::default()
+                .and_all(config)
+                .and_quantization(quantization.as_ref())
+                .and_teacher(teacher)
+                .and_data("data", data)
+                .and_model("model", start);
+            checkpoint.begin(settings)?
+        }
+        None => State::Begun,
+    };
+    if let State::Finished(outcome) = state {
+        return Ok(outcome.tuned(start, quantization.as_ref()));
+    }
     let begun = Instant::now();
     let mut rng = stream(config.seed, Stream::Split);
     let (mut train, held_out) = split::split(data, config.validation, &mut rng);
@@ -103,28 +118,21 @@ pub fn finetune(
     }
     check_unit_range(start, data)?;
 
-    let mut optimizer = Adam::new(start, config.weight_decay);
     let features = Features::new(data, &start.frontend);
-    let mut sampler = Sampler::new(start, config);
-    let mut lessons = teacher
+    let lessons = teacher
         .map(|Teacher { vae, config: lessons }| {
             Lessons::new(vae, start, &features, data.len(), lessons, config.seed)
         })
         .transpose()?;
-    let mut qat = match quantization {
-        Some(options) => {
-            let every = train.len().div_ceil(CALIBRATION);
-            let rows: Vec<usize> = train.iter().step_by(every).copied().collect();
-            Some(Qat::new(start, features.of(&rows), options)?)
-        }
-        None => None,
-    };
+    let calibration = quantization.as_ref().map(|options| {
+        let every = train.len().div_ceil(CALIBRATION);
+        let rows: Vec<usize> = train.iter().step_by(every).copied().collect();
+        (features.of(&rows), options)
+    });
     let mut shuffle = stream(config.seed, Stream::Shuffle);
     let steps_per_epoch = train.len().div_ceil(config.batch);
     progress.set_length((steps_per_epoch * config.epochs) as u64);
-    let mut vae = start.clone();
-    let mut best = (start.clone(), None, f64::INFINITY);
-    let mut report = TrainReport {
+    let report = TrainReport {
         epochs: 0,
         best_epoch: 0,
         train_loss: f64::INFINITY,
@@ -137,88 +145,40 @@ pub fn finetune(
         seconds: 0.0,
         history: Vec::new(),
     };
-    let mut stepping = 0.0;
-    for epoch in 1..=config.epochs {
-        let epoch_begun = Instant::now();
-        let settling = 2 * epoch <= config.epochs + 1;
-        if let Some(qat) = qat.as_mut().filter(|_| settling && epoch > 1) {
-            qat.observe(&vae)?;
+    let sampler = Sampler::new(start, config);
+    let mut course = match state {
+        State::Running(snapshot) => {
+            Course::resumed(start, sampler, lessons, calibration, *snapshot)?
         }
+        _ => Course::new(start, config, sampler, lessons, calibration, report)?,
+    };
+    let (done, earlier) = (course.report.epochs, course.report.seconds);
+    // Each order is shuffled out of the one before.
+    (0..done).for_each(|_| train.shuffle(&mut shuffle));
+    progress.set_position(course.report.steps as u64);
+    for epoch in done + 1..=config.epochs {
         train.shuffle(&mut shuffle);
-        let (mut nll, mut kl, mut loss) = (0.0, 0.0, 0.0);
-        for indices in train.chunks(config.batch) {
-            let step = config.step(report.steps, steps_per_epoch);
-            let mut batch = sampler.batch(&features, indices);
-            if let Some(lessons) = &mut lessons {
-                let left = 1.0 - report.steps as f32 / (steps_per_epoch * config.epochs) as f32;
-                lessons.teach(&mut batch, indices, left);
-            }
-            let (gradient, batch_loss) = match &mut qat {
-                Some(qat) => {
-                    let View { mirror, effective } = qat.lower(&vae)?;
-                    let (mut gradient, loss) =
-                        gradients(effective, &batch, step.loss, config.shards, mirror);
-                    qat.learn(&vae, &mut gradient, step.learning_rate);
-                    (gradient, loss)
-                }
-                None => gradients(&vae, &batch, step.loss, config.shards, &Float),
-            };
-            optimizer.step(&mut vae, &gradient, step.learning_rate);
-            let total = batch_loss.nll
-                + f64::from(step.loss.beta) * batch_loss.kl
-                + batch_loss.distillation;
-            if !total.is_finite() {
-                return Err(TrainError::Diverged { epoch, loss: total });
-            }
-            let share = indices.len() as f64 / train.len() as f64;
-            nll += share * batch_loss.nll;
-            kl += share * batch_loss.kl;
-            loss += share * total;
-            report.steps += 1;
-            progress.inc(1);
-        }
-        stepping += epoch_begun.elapsed().as_secs_f64();
-        let (settled, validation_loss) = match &qat {
-            Some(qat) => {
-                let (settled, View { mirror, effective }) = qat.settle(&vae)?;
-                (Some(settled), validate(&effective, &mirror, &features, &held_out, config))
-            }
-            None => (None, validate(&vae, &Float, &features, &held_out, config)),
-        };
-        report.epochs = epoch;
-        report.history.push(EpochRecord { epoch, train_loss: loss, nll, kl, validation_loss });
-        progress.set_message(match validation_loss {
-            Some(held_out) => format!("epoch {epoch}: loss {loss:.3}, held out {held_out:.3}"),
-            None => format!("epoch {epoch}: loss {loss:.3}"),
-        });
-        // Without held-out windows the last epoch is as good as any; with ranges that still
-        // move, the last of these.
-        let provisional = qat.is_some() && settling;
-        if provisional || validation_loss.is_none_or(|v| v < best.2) {
-            let to_beat = if provisional { f64::INFINITY } else { validation_loss.unwrap_or(loss) };
-            best = (vae.clone(), settled, to_beat);
-            report.best_epoch = epoch;
-            report.train_loss = loss;
-            report.validation_loss = validation_loss;
-        }
-        // While the KL weight still grows, a worse loss means nothing.
-        let warm = epoch as f32 >= config.beta_warmup;
-        let stale = epoch - report.best_epoch.max(config.beta_warmup as usize).min(epoch);
-        if warm && config.patience.is_some_and(|patience| stale >= patience.max(1)) {
+        course.epoch(config, &features, &train, progress)?;
+        course.judge(config, &features, &held_out, progress)?;
+        course.report.seconds = earlier + begun.elapsed().as_secs_f64();
+        if epoch == config.epochs || course.is_over(config) {
             break;
+        }
+        if let Some(checkpoint) = checkpoint {
+            checkpoint.keep(State::Running(Box::new(course.snapshot())))?;
         }
     }
     progress.finish_and_clear();
-    report.step_ms = 1e3 * stepping / report.steps.max(1) as f64;
-    report.seconds = begun.elapsed().as_secs_f64();
-    let (vae, settled, _) = best;
-    vae.validate()?;
-    Ok(FineTuned { vae, settled, report })
+    let tuned = course.finish()?;
+    if let Some(checkpoint) = checkpoint {
+        checkpoint.keep(State::Finished(Box::new(Outcome::of(&tuned))))?;
+    }
+    Ok(tuned)
 }
 
 impl FitConfig {
     /// Learning rate and KL weight of the step numbered `step` from 0.
-    fn step(&self, step: usize, steps_per_epoch: usize) -> StepConfig {
+    pub(super) fn step(&self, step: usize, steps_per_epoch: usize) -> StepConfig {
         let epochs = step as f64 / steps_per_epoch as f64;
         let progress = epochs / self.epochs as f64;
         let factor =
@@ -233,53 +193,7 @@ impl FitConfig {
 }
 
 /// What one step uses.
-struct StepConfig {
-    learning_rate: f64,
-    loss: LossConfig,
-}
-
-/// Draws batches with their noise.
-struct Sampler<'a> {
-    vae: &'a Vae,
-    input_noise: f32,
-    input_dropout: f32,
-    latent: rand_chacha::ChaCha8Rng,
-    corruption: rand_chacha::ChaCha8Rng,
-}
-
-impl<'a> Sampler<'a> {
-    fn new(vae: &'a Vae, config: &FitConfig) -> Self {
-        Self {
-            vae,
-            input_noise: config.input_noise,
-            input_dropout: config.input_dropout,
-            latent: stream(config.seed, Stream::Latent),
-            corruption: stream(config.seed, Stream::Corruption),
-        }
-    }
-
-    fn batch(&mut self, data: &Features<'_, '_>, indices: &[usize]) -> Batch {
-        let target = data.of(indices);
-        let mut input = target.clone();
-        let rng = &mut self.corruption;
-        if self.input_noise > 0.0 {
-            let noise = normal((input.nrows(), input.ncols()), rng);
-            input.scaled_add(self.input_noise, &noise);
-        }
-        if self.input_dropout > 0.0 {
-            let p = self.input_dropout;
-            input.mapv_inplace(|x| if rng.random::<f32>() < p { 0.0 } else { x });
-        }
-        Batch {
-            input,
-            target,
-            noise: normal((indices.len(), self.vae.latent_len()), &mut self.latent),
-            teacher: None,
-        }
-    }
-}
-
-/// Standard normal draws.
-pub(super) fn normal(shape: (usize, usize), rng: &mut impl Rng) -> Array2<f32> {
-    Array2::from_shape_simple_fn(shape, || StandardNormal.sample(rng))
+pub(super) struct StepConfig {
+    pub(super) learning_rate: f64,
+    pub(super) loss: LossConfig,
 }

@@ -2,7 +2,8 @@
 
 use super::{Architecture, TrainError};
 use crate::graph::{
-    Activation, Frontend, Geometry, Layer, Likelihood, LikelihoodKind, Op, Provenance, Shape, TOOL, Vae,
+    Activation, Frontend, Geometry, Layer, Likelihood, LikelihoodKind, Op, Provenance, Shape, TOOL,
+    Vae,
 };
 use ndarray::{Array1, Array2, Array4};
 use rand::{Rng, RngExt};
@@ -78,6 +79,7 @@ pub fn random_vae(
         },
         score: shape.score,
         provenance: Provenance { tool: TOOL.into(), ..Provenance::default() },
+        pruned_blocks: false,
     })
 }
 

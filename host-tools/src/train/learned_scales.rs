@@ -1,5 +1,7 @@
 //! The grid of 4-bit weights, learnt with them: a learned step size (LSQ, Esser et al. 2020).
 
+use serde::{Deserialize, Serialize};
+
 use super::gradient::Gradients;
 use crate::graph::Vae;
 use crate::quantize::{WeightScales, integer};
@@ -11,7 +13,7 @@ const EPSILON: f64 = 1e-12;
 const RANGE: (f64, f64) = (-8.0, 7.0);
 
 /// Moments of every row's scale.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct LearnedScales {
     moments: Vec<Vec<[f64; 2]>>,
     steps: i32,

@@ -5,8 +5,10 @@
 //! graph's closed set of operators (`gradient/`); everything random is drawn from
 //! one ChaCha seed, so that the same command gives the same weights.
 
+mod checkpoint;
 mod config;
 mod convolution;
+mod course;
 mod error;
 mod features;
 mod finetune;
@@ -17,10 +19,12 @@ mod learned_scales;
 mod normalize;
 mod precision;
 mod qat;
+mod sampler;
 mod split;
 mod teacher;
 mod validate;
 
+pub use checkpoint::{Checkpoint, CheckpointError, Settings, Watch};
 pub use config::{Architecture, FitConfig, Sigma, TrainConfig};
 pub use convolution::{Convolution, Image};
 pub use error::TrainError;
@@ -31,11 +35,10 @@ pub use normalize::{Normalize, fit_frontend, input_lsb};
 pub use precision::residual_precision;
 pub use teacher::TeacherConfig;
 
-pub(crate) use gradient::{Batch as GradientBatch, Float, LossConfig, gradients};
+pub(crate) use gradient::{Batch as GradientBatch, Float, Gradients, LossConfig, gradients};
 
 use crate::graph::{Frontend, Likelihood, Vae};
 use crate::recording::WindowSet;
-use indicatif::ProgressBar;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -49,18 +52,18 @@ use rand_chacha::ChaCha8Rng;
 /// [`TrainError`]: no windows, a setting out of range, convolutions that do
 /// not fit their input, features outside [0, 1]
 /// under a Bernoulli likelihood, divergence.
-pub fn train(
+pub fn train<'w>(
     data: &WindowSet<'_>,
     frontend: &Frontend,
     config: &TrainConfig,
-    progress: &ProgressBar,
+    watch: impl Into<Watch<'w>>,
 ) -> Result<(Vae, TrainReport), TrainError> {
     config.fit.validate()?;
     config.architecture.validate()?;
     let frontend = fit_frontend(data, frontend, config.normalize)?;
     let mut rng = stream(config.fit.seed, Stream::Init);
     let start = random_vae(frontend, &config.architecture, &mut rng)?;
-    let (mut vae, report) = fit(&start, data, &config.fit, progress)?;
+    let (mut vae, report) = fit(&start, data, &config.fit, watch)?;
     if matches!(vae.likelihood, Likelihood::Gaussian { .. }) {
         vae.likelihood = Likelihood::Gaussian { precision: Some(residual_precision(&vae, data)) };
     }

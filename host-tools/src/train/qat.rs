@@ -44,6 +44,22 @@ impl Qat {
         Ok(Self { settled, learned: LearnedScales::default(), calibration, view })
     }
 
+    /// As [`new`](Self::new), with the grids that an earlier [`kept`](Self::kept) gave of these weights.
+    pub(super) fn resumed(
+        vae: &Vae,
+        calibration: Array2<f32>,
+        settled: Settled,
+        learned: LearnedScales,
+    ) -> Result<Self, QuantizeError> {
+        let view = View::of(vae, &settled.lower(vae)?, vae.clone())?;
+        Ok(Self { settled, learned, calibration, view })
+    }
+
+    /// What moves: ranges, scales, and the scales' moments.
+    pub(super) fn kept(&self) -> (&Settled, &LearnedScales) {
+        (&self.settled, &self.learned)
+    }
+
     /// Chooses the ranges anew, with the weights as the device has them.
     pub(super) fn observe(&mut self, vae: &Vae) -> Result<(), QuantizeError> {
         self.lower(vae)?;

@@ -6,8 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::features::Features;
-use super::fit::normal;
 use super::gradient::{Batch, Distillation};
+use super::sampler::normal;
 use super::{Stream, TrainError, stream};
 use crate::graph::{Activation, Likelihood, Vae};
 
@@ -123,6 +123,16 @@ impl<'t> Lessons<'t> {
         let image = shape.unwrap_or((1, 1));
         let rng = stream(seed, Stream::Teacher);
         Ok(Self { teacher, config, posterior, image, rng })
+    }
+
+    /// The position in the teacher's stream of random numbers.
+    pub(super) fn position(&self) -> u128 {
+        self.rng.get_word_pos()
+    }
+
+    /// Goes on at a [`position`](Self::position).
+    pub(super) fn seek(&mut self, position: u128) {
+        self.rng.set_word_pos(position);
     }
 
     /// Adds the teacher's part to a batch of the windows `indices`; `left` is the share of the

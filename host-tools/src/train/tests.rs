@@ -3,6 +3,7 @@
 use super::*;
 use crate::graph::{Activation, Frontend, LikelihoodKind, ScoreKind, Shape};
 use crate::recording::Recording;
+use indicatif::ProgressBar;
 use rand::RngExt;
 
 /// Sines of random phase, `[n, 16]`: two numbers describe each window.

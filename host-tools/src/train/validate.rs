@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::features::Features;
-use super::fit::normal;
 use super::gradient::{Arithmetic, Batch, Output, forward};
+use super::sampler::normal;
 use super::{FitConfig, Sigma, Stream, TrainError, stream};
 use crate::graph::{Likelihood, Vae};
 use crate::recording::WindowSet;

@@ -139,6 +139,7 @@ impl Assembly<'_, '_> {
                 tool: TOOL.into(),
                 ..Provenance::default()
             },
+            pruned_blocks: false,
         };
         name_apart(&mut vae);
         vae

@@ -1,5 +1,7 @@
 //! AdamW (Loshchilov and Hutter 2019), step by step over a model's layers.
 
+use serde::{Deserialize, Serialize};
+
 use super::Gradients;
 use crate::graph::Vae;
 
@@ -8,14 +10,14 @@ const BETA2: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
 
 /// First and second moments of every trained number.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Adam {
     moments: Vec<Moments>,
     weight_decay: f32,
     steps: i32,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Moments {
     weight: Vec<[f32; 2]>,
     bias: Vec<[f32; 2]>,

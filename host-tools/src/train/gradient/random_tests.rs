@@ -87,6 +87,7 @@ fn network(seed: u64, kinds: [usize; 4]) -> Option<Vae> {
         likelihood: Likelihood::Bernoulli,
         score: ScoreKind::NegativeElbo,
         provenance: Provenance::default(),
+        pruned_blocks: false,
     };
     (hidden > 0 && last > 0 && vae.validate().is_ok()).then_some(vae)
 }
