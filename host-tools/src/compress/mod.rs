@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`prune`] | removes whole neurons and channels, the least important first, and fine-tunes |
 //! | [`distill`] | teaches a small model what a large one knows |
+//! | [`Sensitivities`] | 4-bit weights where the model minds least |
 //!
 //! Quantization is a pass of its own ([`quantize`](crate::quantize)).
 
 mod chain;
 mod distill;
 mod importance;
+mod mixed_bits;
 mod prune;
 mod remove;
 mod yardstick;
@@ -17,6 +19,7 @@ mod yardstick;
 pub use chain::{Chain, ChainReport, CompressConfig, CompressError, Compressed, compress};
 pub use distill::{DistillConfig, distill};
 pub use importance::{Criterion, importance};
+pub use mixed_bits::{MixedBitsError, Sensitivities, Sensitivity};
 pub use prune::{PruneConfig, PruneError, PruneReport, PruneRound, prune, shrink};
 pub use remove::{Unit, remove, units};
 pub use yardstick::{Quality, Yardstick, YardstickError};
