@@ -6,9 +6,9 @@ use picovae_core::model::wire::Calibration;
 use serde::Serialize;
 
 use crate::cost::{LayerCost, of_core};
-use crate::emit::{BlobError, Calibrated, write};
+use crate::emit::{Blob, BlobError, Calibrated, write};
 use crate::graph::{ScoreKind, Vae};
-use crate::quantize::{QuantizeError, QuantizeOptions, lower, observe};
+use crate::quantize::{QuantizeError, QuantizeOptions, QuantizedVae, lower, observe};
 
 /// Flash, RAM and time of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -44,20 +44,23 @@ pub enum NeedsError {
 pub fn needs(vae: &Vae, options: &QuantizeOptions, target: &str) -> Result<Needs, NeedsError> {
     let features = Array2::from_shape_fn((2, vae.input_len()), |(row, _)| row as f32);
     let ranges = observe(vae, features.view(), options)?;
-    let mut quantized = lower(vae, &ranges, options)?;
-    if matches!(vae.score, ScoreKind::Mahalanobis | ScoreKind::ReconstructionProbability) {
-        // What they need is fitted to real windows.
-        quantized.score = ScoreKind::ReconstructionError;
-    }
-    let usual =
-        Calibration { windows: 1_000, min: 1 << 28, median: 1 << 29, p99: 1 << 30, max: 1 << 31 };
-    let calibrated = Calibrated { threshold: Some(1 << 30), summary: usual };
-    let blob = write(&quantized, target, calibrated)?;
+    let blob = draft(lower(vae, &ranges, options)?, target)?;
     Ok(Needs {
         blob_bytes: blob.bytes().len(),
         arena_bytes: blob.model()?.arena_len(),
         instructions: instructions(vae, options, target),
     })
+}
+
+/// A blob with a usual threshold, of the size that a calibrated one will have.
+pub(crate) fn draft(mut quantized: QuantizedVae, target: &str) -> Result<Blob, BlobError> {
+    if matches!(quantized.score, ScoreKind::Mahalanobis | ScoreKind::ReconstructionProbability) {
+        // What they need is fitted to real windows.
+        quantized.score = ScoreKind::ReconstructionError;
+    }
+    let usual =
+        Calibration { windows: 1_000, min: 1 << 28, median: 1 << 29, p99: 1 << 30, max: 1 << 31 };
+    write(&quantized, target, Calibrated { threshold: Some(1 << 30), summary: usual })
 }
 
 /// Instructions of one inference on `target`.

@@ -146,6 +146,76 @@ fn a_drift_beyond_the_budget_is_exit_code_1() {
 }
 
 #[test]
+fn passes_behind_training_are_asked_for_one_by_one() {
+    let shop = Workshop::new();
+    let quantize = |out: &str, more: &str| {
+        let fixed = "quantize machine.safetensors --calibrate normal.npy --weight-bits 4 -o";
+        let arguments: Vec<&str> =
+            fixed.split(' ').chain([out]).chain(more.split_whitespace()).collect();
+        shop.json(&arguments)
+    };
+    let plain = quantize("plain.pvae", "");
+    assert_eq!((&plain["weight_bits"], &plain["sensitivities"]), (&"4".into(), &Value::Null));
+    let blob = |name: &str| std::fs::read(shop.path(name)).unwrap();
+    for (name, options) in [
+        ("equal.pvae", "--equalize"),
+        ("learnt.pvae", "--adaround --seed 1"),
+        ("both.pvae", "--equalize --adaround"),
+    ] {
+        let report = quantize(name, options);
+        let first = blob(name);
+        assert_ne!(first, blob("plain.pvae"), "{options}");
+        // Other weights of the same shape; a threshold's bytes vary.
+        let size = |report: &Value| report["blob_bytes"].as_u64().unwrap();
+        assert!(size(&report).abs_diff(size(&plain)) <= 32, "{report}");
+        quantize(name, options);
+        assert_eq!(blob(name), first, "equal seeds, equal blobs: {options}");
+    }
+    let error = |name: &str| -> f64 {
+        let eval = shop.json(&["eval", name, "--data", "normal.npy"]);
+        eval["negative_elbo"].as_f64().unwrap()
+    };
+    assert!(error("learnt.pvae") < error("plain.pvae"));
+}
+
+#[test]
+fn weight_bits_are_chosen_to_come_under_a_size() {
+    let shop = Workshop::new();
+    let quantize = ["quantize", "machine.safetensors", "--calibrate", "normal.npy", "-o"];
+    let run = |out: &str, more: &[&str]| shop.json(&[&quantize[..], &[out], more].concat());
+    let size = |report: &Value| report["blob_bytes"].as_u64().unwrap();
+    let eight = size(&run("eight.pvae", &[]));
+    let four = size(&run("four.pvae", &["--weight-bits", "4"]));
+    let flash = ((eight + four) / 2).to_string();
+    let auto = ["--weight-bits", "auto", "--flash", &flash];
+    let report = run("auto.pvae", &auto);
+    assert!(size(&report) <= (eight + four) / 2, "{report}");
+    let layers = report["sensitivities"].as_array().unwrap();
+    let names: Vec<&str> = layers.iter().map(|layer| layer["layer"].as_str().unwrap()).collect();
+    assert_eq!(names, ["encoder.0", "mu", "decoder.0", "decoder.2"]);
+    for bits in [8, 4] {
+        assert!(layers.iter().any(|layer| layer["bits"] == bits), "{report}");
+    }
+    assert!(
+        layers.iter().all(|layer| layer["loss_rise"].is_f64() && layer["bytes_saved"].is_i64())
+    );
+    // What was chosen, given by hand, is the same blob.
+    let bits = report["weight_bits"].as_str().unwrap();
+    run("given.pvae", &["--weight-bits", bits]);
+    let blob = |name: &str| std::fs::read(shop.path(name)).unwrap();
+    assert_eq!(blob("auto.pvae"), blob("given.pvae"));
+    // As text, a table.
+    assert!(shop.ok(&[&quantize[..], &["t.pvae"], &auto].concat()).contains("4 bits save"));
+
+    let refused = |more: &[&str], words: &[&str]| {
+        shop.refused(&[&quantize[..], &["x.pvae"], more].concat(), words);
+    };
+    refused(&["--weight-bits", "auto", "--flash", "1K"], &["4-bit weights everywhere", "1024"]);
+    refused(&["--weight-bits", "auto"], &["needs `--flash`"]);
+    refused(&["--flash", "64K"], &["--weight-bits auto"]);
+}
+
+#[test]
 fn damaged_blobs_are_refused_with_the_file_and_the_fix() {
     let shop = Workshop::new();
     let good = std::fs::read(shop.path("machine.pvae")).unwrap();

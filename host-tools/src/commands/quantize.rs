@@ -5,20 +5,24 @@ use std::process::ExitCode;
 
 use clap::Args;
 use miette::IntoDiagnostic;
-use picovae::graph::{Likelihood, ScoreKind};
+use picovae::compress::Sensitivity;
+use picovae::graph::ScoreKind;
 use picovae::import::{Int8Model, read_settled};
 use picovae::quantize::{
-    QuantizeError, QuantizeOptions, RangeMethod, Settled, WeightBits, correct_biases, lower,
+    AdaRound, PostTraining, QuantizeError, QuantizeOptions, RangeMethod, Settled, WeightBits,
     observe, spread,
 };
-use picovae::recording::WindowSet;
 use picovae::simulate::{Assembled, DetectorOptions, FalseAlarms, assemble, real_score, score_set};
 use picovae_core::fixed::Rounding;
 use serde::Serialize;
 
+use super::budget::bytes;
 use super::decision::DecisionArgs;
+use super::drift::{mean_scores, relative_drift};
 use super::false_alarms::{FalseAlarmArgs, TailReport, describe};
+use super::mixed_bits::{self, BitsArg};
 use super::model_file::{ForeignArgs, RecordingArgs, Source, open_source};
+use super::progress;
 use crate::args::{Loaded, file_name, window_set};
 use crate::printer::{Listing, Printer};
 
@@ -31,6 +35,8 @@ use crate::printer::{Listing, Printer};
   picovae quantize vae.safetensors --calibrate train-images-idx3-ubyte.gz -o vae.pvae   # a PyTorch state dict
 
   picovae quantize vae.safetensors --calibrate train.npy --weight-bits 4,encoder.0=8 -o vae4.pvae
+  picovae quantize vae.safetensors --calibrate train.npy --weight-bits 4 --adaround -o vae4.pvae
+  picovae quantize vae.safetensors --calibrate train.npy --weight-bits auto --flash 64K --adaround -o vae.pvae
 
 Exit code 1 where the int8 model's mean score drifts from the float model's by more than --max-drift.")]
 pub struct QuantizeArgs {
@@ -51,10 +57,13 @@ pub struct QuantizeArgs {
     /// Range of activations: minmax, percentile(P), mse [default: percentile(0.99999)].
     #[arg(long)]
     range: Option<RangeMethod>,
-    /// Bits of the weights: 8 or 4, then exceptions by layer, e.g. 4,encoder.0=8 [default: 8; of a
-    /// model from `finetune --qat`, what it was trained with].
+    /// Bits of the weights: 8 or 4, then exceptions by layer, e.g. 4,encoder.0=8; auto: 4 where that
+    /// costs least, until --flash is kept [default: 8; of a model from `finetune --qat`, what it was trained with].
     #[arg(long, value_name = "BITS")]
-    weight_bits: Option<WeightBits>,
+    weight_bits: Option<BitsArg>,
+    /// Bytes of the blob at most, for --weight-bits auto, e.g. 64K.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    flash: Option<usize>,
     /// The features' range is what calibration saw, times this [default: 3].
     #[arg(long, value_name = "FACTOR")]
     input_headroom: Option<f32>,
@@ -62,8 +71,17 @@ pub struct QuantizeArgs {
     #[arg(long, value_enum)]
     rounding: Option<RoundingArg>,
     /// Take the mean error of rounded weights back with the biases, layer by layer.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "adaround")]
     correct_bias: bool,
+    /// Even out how loud the channels of a layer are, where activations let that pass; outputs stay the same.
+    #[arg(long)]
+    equalize: bool,
+    /// Learn for every weight whether to round up or down, on 1,000 of the calibration windows; biases follow.
+    #[arg(long)]
+    adaround: bool,
+    /// Seed of what --adaround draws.
+    #[arg(long, default_value_t = 0, requires = "adaround")]
+    seed: u64,
     /// Core the weights are packed for.
     #[arg(long, value_name = "CORE", default_value = "portable", value_parser = TARGETS)]
     target: String,
@@ -125,6 +143,8 @@ struct QuantizeReport {
     max_drift: f64,
     threshold: Option<f64>,
     tail: Option<TailReport>,
+    weight_bits: Option<String>,
+    sensitivities: Option<Vec<Sensitivity>>,
 }
 
 /// Runs the verb.
@@ -134,6 +154,7 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
     if !(headroom >= 1.0 && headroom.is_finite()) {
         return Err(QuantizeError::Headroom(headroom).into());
     }
+    let flash = mixed_bits::wanted(args.weight_bits.as_ref(), args.flash)?;
     let loaded = args.recordings.load(&args.calibrate)?;
     let mut vae = match open_source(&args.model, &args.foreign)?.0 {
         Source::Float { mut vae, foreign } => {
@@ -148,10 +169,13 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
         vae.score = score;
     }
     let set = window_set(&loaded, &vae.frontend, args.keep_label)?;
-    let options = QuantizeOptions {
+    let mut options = QuantizeOptions {
         range: args.range.unwrap_or(default.range),
         input_headroom: headroom,
-        weight_bits: args.weight_bits.clone().unwrap_or_default(),
+        weight_bits: match &args.weight_bits {
+            Some(BitsArg::Given(bits)) => bits.clone(),
+            Some(BitsArg::Auto) | None => WeightBits::default(),
+        },
         rounding: match args.rounding {
             Some(RoundingArg::Single) => Rounding::Single,
             Some(RoundingArg::Double) | None => Rounding::Double,
@@ -160,22 +184,33 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
     };
     let indices = spread(set.len(), options.max_windows);
     let features = set.features(&vae.frontend, &indices);
-    let quantized = match args.settled()? {
-        Some(settled) => settled.lower(&vae)?,
-        None => {
-            let ranges = observe(&vae, features.view(), &options)?;
-            if args.correct_bias {
-                let corrected = correct_biases(&vae, &ranges, &options, features.view())?;
-                lower(&corrected, &ranges, &options)?
-            } else {
-                lower(&vae, &ranges, &options)?
-            }
-        }
-    };
     let detector = DetectorOptions {
         target: args.target.clone(),
         false_alarms: wanted(&args, vae.frontend.hop, &loaded)?,
         decision: args.decision.options()?,
+    };
+    let mut sensitivities = None;
+    let quantized = match args.settled()? {
+        Some(settled) => {
+            let quantized = settled.lower(&vae)?;
+            options = settled.options;
+            quantized
+        }
+        None => {
+            let passes = args.passes();
+            let prepared = passes.prepare(&vae, features.view(), &options);
+            let ranges = observe(&prepared, features.view(), &options)?;
+            if let Some(flash) = flash {
+                let chosen =
+                    mixed_bits::choose(&prepared, &ranges, &options, &set, &detector, flash)?;
+                options.weight_bits = chosen.0;
+                sensitivities = Some(chosen.1);
+            }
+            let bar = progress::steps();
+            let quantized = passes.lower(&prepared, &ranges, &options, features.view(), &bar)?;
+            bar.finish_and_clear();
+            quantized
+        }
     };
     let assembled = assemble(quantized, &set, &detector)?;
     let (blob, calibrated) = (&assembled.blob, assembled.calibrated);
@@ -202,6 +237,8 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
             .threshold
             .map(|raw| real_score(picovae_core::Score(raw), model.score_kind())),
         tail: assembled.tail.as_ref().map(TailReport::from),
+        weight_bits: Some(options.weight_bits.to_string()),
+        sensitivities,
     };
     let ratio = report.float_bytes as f64 / report.blob_bytes as f64;
     let threshold = report.threshold.map_or("none".into(), |t| format!("{t:.5}"));
@@ -210,13 +247,15 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
         .row("size", format!("{} bytes ({ratio:.2} times smaller than float)", report.blob_bytes))
         .row("arena", format!("{} bytes of RAM", report.arena_bytes))
         .row("parameters", report.params)
+        .row("weight bits", &options.weight_bits)
         .row("calibration windows", report.calibration_windows)
         .row(&*format!("mean {} float", vae.score), format!("{float:.5}"))
         .row(&*format!("mean {} int8", vae.score), format!("{int8:.5} ({:+.3} %)", 100.0 * drift))
         .row("threshold", threshold)
         .row("its tail", assembled.tail.as_ref().map_or("-".into(), describe))
         .to_string();
-    printer.report(&report, &text)?;
+    let table = report.sensitivities.as_deref().map(mixed_bits::table);
+    printer.report(&report, &table.map_or(text.clone(), |table| format!("{table}\n{text}")))?;
     // A drift that is not a number is beyond every budget.
     if drift.is_nan() || drift.abs() > args.max_drift {
         eprintln!(
@@ -230,6 +269,14 @@ pub fn run(args: QuantizeArgs, printer: &mut Printer) -> miette::Result<ExitCode
 }
 
 impl QuantizeArgs {
+    fn passes(&self) -> PostTraining {
+        PostTraining {
+            equalize: self.equalize,
+            correct_bias: self.correct_bias,
+            adaround: self.adaround.then(|| AdaRound { seed: self.seed, ..AdaRound::default() }),
+        }
+    }
+
     /// What quantization-aware training settled on, unless other options are asked for.
     fn settled(&self) -> miette::Result<Option<Settled>> {
         let settled = read_settled(&self.model)?;
@@ -237,7 +284,9 @@ impl QuantizeArgs {
             || self.weight_bits.is_some()
             || self.input_headroom.is_some()
             || self.rounding.is_some()
-            || self.correct_bias;
+            || self.correct_bias
+            || self.equalize
+            || self.adaround;
         if settled.is_some() && asked {
             eprintln!(
                 "note: the ranges and weight bits of quantization-aware training are not used, for options ask for others"
@@ -289,6 +338,8 @@ fn calibrate(
             .threshold
             .map(|raw| real_score(picovae_core::Score(raw), model.score_kind())),
         tail: tail.as_ref().map(TailReport::from),
+        weight_bits: None,
+        sensitivities: None,
     };
     let threshold = report.threshold.map_or("none".into(), |t| format!("{t:.5}"));
     let text = Listing::new()
@@ -309,37 +360,4 @@ fn calibrate(
 fn wanted(args: &QuantizeArgs, hop: usize, loaded: &[Loaded]) -> miette::Result<FalseAlarms> {
     let known = loaded.iter().find_map(|loaded| loaded.recording.sample_rate);
     args.false_alarms.wanted(args.false_alarm_rate, hop, known)
-}
-
-/// Drift over the score's size. A Gaussian NLL may be near 0, where its own size
-/// says nothing: half a nat a feature is the least it is compared with.
-fn relative_drift(vae: &picovae::graph::Vae, float: f64, int8: f64) -> f64 {
-    let floor = match (vae.score, &vae.likelihood) {
-        (ScoreKind::GaussianNll | ScoreKind::NegativeElbo, Likelihood::Gaussian { .. }) => {
-            0.5 * vae.input_len() as f64
-        }
-        _ => 1e-9,
-    };
-    (int8 - float) / float.abs().max(floor)
-}
-
-/// Mean score of the observed windows, float and int8.
-fn mean_scores(
-    vae: &picovae::graph::Vae,
-    assembled: &Assembled,
-    features: ndarray::ArrayView2<'_, f32>,
-    set: &WindowSet<'_>,
-) -> miette::Result<(f64, f64)> {
-    let count = set.len().max(1) as f64;
-    let float: f64 = match &assembled.latent_gaussian {
-        Some(normal) => {
-            let mu = vae.encode(features).0.mapv(f64::from);
-            mu.rows().into_iter().map(|mu| normal.squared_distance(mu)).sum()
-        }
-        None => vae.score_batch(features).iter().sum(),
-    };
-    let model = assembled.blob.model()?;
-    let scores = score_set(&model, set).into_diagnostic()?;
-    let int8: f64 = scores.iter().map(|score| real_score(*score, model.score_kind())).sum();
-    Ok((float / count, int8 / count))
 }

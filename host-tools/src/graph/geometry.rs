@@ -147,6 +147,15 @@ impl Geometry {
         (at * self.stride[axis] + tap).checked_sub(self.padding[axis]).filter(|at| *at < len)
     }
 
+    /// The input that reaches output `at` by tap `tap` along `axis` of a transposed convolution:
+    /// the other way round than [`output_at`](Self::output_at).
+    pub fn source_at(&self, axis: usize, at: usize, tap: usize) -> Option<usize> {
+        let len = if axis == 0 { self.input.length } else { self.input.width };
+        let steps = (at + self.padding[axis]).checked_sub(tap)?;
+        let stride = self.stride[axis].max(1);
+        (steps % stride == 0).then_some(steps / stride).filter(|at| *at < len)
+    }
+
     /// What the device's kernels ask for: every window touches its input.
     pub(super) fn validate(&self, layer: &str, transposed: bool) -> Result<(), GraphError> {
         self.check(transposed)

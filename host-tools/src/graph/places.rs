@@ -31,6 +31,15 @@ impl Places {
         })
     }
 
+    /// Of a transposed convolution from its outputs: windows are output places, the other side is
+    /// the input; most taps of a window reach no input.
+    pub(crate) fn reaching(geometry: &Geometry) -> Self {
+        let (windows, other) = (geometry.output, geometry.input);
+        Self::new(geometry, [windows.length, windows.width], other.width, |axis, at, tap| {
+            geometry.source_at(axis, at, tap)
+        })
+    }
+
     fn new(
         geometry: &Geometry,
         [length, width]: [usize; 2],

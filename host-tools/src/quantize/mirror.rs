@@ -264,6 +264,12 @@ impl MirrorLayer {
         let mut integers = Vec::with_capacity(len);
         let (mut real, mut linear) = (Vec::with_capacity(len), Vec::with_capacity(len));
         let mut passes = Vec::with_capacity(len);
+        // The bias of a Gaussian output holds the features' zero point.
+        let direct = matches!(self.output, IntOutput::Int16 { .. });
+        let zero = |channel: usize| {
+            let (unit, zero_point) = self.grid[channel];
+            if direct { unit * zero_point } else { 0.0 }
+        };
         let mut channel = 0;
         for &sum in sums {
             let sum: f64 = sum.into();
@@ -275,7 +281,7 @@ impl MirrorLayer {
                 let acc = sum as i64 + self.bias[channel];
                 let Multiplier { multiplier, shift } = self.multiplier[channel];
                 let value = requantize(acc as i32, multiplier, shift, self.rounding);
-                (value, acc as f64 * self.unit[channel])
+                (value, acc as f64 * self.unit[channel] - zero(channel))
             };
             let (q, pass) = self.write(value);
             let (unit, zero_point) = self.grid[channel];

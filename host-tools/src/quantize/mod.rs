@@ -7,11 +7,14 @@
 //! The arithmetic these numbers feed is `docs/numerics.md`; nothing here runs
 //! an integer kernel, the core does.
 
+mod adaround;
 mod correct_bias;
+mod equalize;
 mod extras;
 mod grid;
 mod heads;
 mod integers;
+mod joints;
 mod k_means;
 mod lower;
 mod mirror;
@@ -19,13 +22,16 @@ mod mirror;
 pub(crate) mod mirror_tests;
 mod observe;
 mod on_windows;
+mod post_training;
 #[cfg(test)]
 mod post_training_tests;
 mod settled;
 mod weight_bits;
 mod weight_scales;
 
+pub use adaround::{AdaRound, adaround};
 pub use correct_bias::correct_biases;
+pub use equalize::equalize;
 pub use extras::{Extras, IntDecision, IntLatentGaussian, IntNormalFeatures};
 pub use grid::{Grid, Multiplier};
 pub use heads::{IntHead, IntHeads, KnownState};
@@ -37,6 +43,7 @@ pub(crate) use lower::{lower_frontend, lower_likelihood, mean_square};
 pub use mirror::{Mirror, MirrorLayer, MirrorOutput};
 pub use observe::{Observer, Ranges, observe};
 pub use on_windows::{quantize_on, spread};
+pub use post_training::PostTraining;
 pub use settled::Settled;
 pub use weight_bits::WeightBits;
 pub use weight_scales::WeightScales;

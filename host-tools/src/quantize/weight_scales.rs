@@ -26,13 +26,20 @@ impl WeightScales {
     /// The best ones of every layer with 4-bit weights.
     pub(crate) fn search(vae: &Vae, bits: &WeightBits) -> Self {
         let four = |layer: &&Layer| bits.of(&layer.name) == 4 && layer.op.bias().is_some();
-        let scales = |layer: &Layer| {
-            let rows = layer.op.output().channels.max(1);
-            let row = layer.op.weight().len().div_ceil(rows).max(1);
-            let scales = layer.op.weight().chunks(row).map(|row| row_scale(row, 4)).collect();
-            (layer.name.clone(), scales)
-        };
+        let scales = |layer: &Layer| (layer.name.clone(), Self::rows(layer, 4));
         Self { layers: vae.layers().filter(four).map(scales).collect() }
+    }
+
+    /// The best ones of a layer's rows, before any floor.
+    pub(super) fn rows(layer: &Layer, bits: u8) -> Vec<f64> {
+        let rows = layer.op.output().channels.max(1);
+        let row = layer.op.weight().len().div_ceil(rows).max(1);
+        layer.op.weight().chunks(row).map(|row| row_scale(row, bits)).collect()
+    }
+
+    /// Gives a layer these.
+    pub(super) fn insert(&mut self, layer: &str, scales: Vec<f64>) {
+        self.layers.insert(layer.to_string(), scales);
     }
 
     /// Those of a layer of the float graph.
@@ -87,9 +94,15 @@ pub(super) fn row_scale(row: &[f32], bits: u8) -> f64 {
         .unwrap_or(1e-30)
 }
 
+/// Least and greatest weight.
+pub(super) fn reach<T: From<i8>>(bits: u8) -> (T, T) {
+    let (least, most) = if bits == 4 { (-8, 7) } else { (-127, 127) };
+    (least.into(), most.into())
+}
+
 /// The integer nearest to `w`, half away from zero.
 pub(crate) fn integer(w: f64, scale: f64, bits: u8) -> i8 {
-    let (least, most) = if bits == 4 { (-8.0, 7.0) } else { (-127.0, 127.0) };
+    let (least, most) = reach(bits);
     let q = (w / scale).clamp(least, most);
     // `as` truncates: one instruction where `round` is a call.
     (q + 0.5f64.copysign(q)) as i8
