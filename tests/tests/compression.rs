@@ -163,3 +163,80 @@ fn the_cheapest_chain_that_fits() {
     assert!(report["int8"]["agreement"].as_f64().unwrap() > 0.99, "{report}");
     assert!(shop.path("both.html").exists());
 }
+
+#[test]
+fn pruned_blocks_cost_nothing_and_stay_so() {
+    let shop = Workshop::new();
+    let words = |line: &str| -> Vec<String> { line.split_whitespace().map(String::from).collect() };
+    let json = |line: &str| shop.json(&words(line).iter().map(String::as_str).collect::<Vec<_>>());
+    let sparse =
+        json("prune machine.safetensors normal.npy --blocks 0.6 --rounds 2 -o sparse.safetensors");
+    assert_eq!(sparse["params"], sparse["params_before"], "{sparse}");
+    assert!(sparse["empty_blocks"].as_u64().unwrap() * 2 > sparse["blocks"].as_u64().unwrap());
+    json("finetune sparse.safetensors normal.npy --epochs 2 -o tuned.safetensors");
+    json(
+        "finetune sparse.safetensors normal.npy --qat --weight-bits 4 --epochs 2 -o four.safetensors",
+    );
+    json(
+        "finetune machine.safetensors normal.npy --qat --weight-bits 4 --epochs 2 -o all4.safetensors",
+    );
+    let of = |name: &str| {
+        json(&format!(
+            "quantize {name}.safetensors --calibrate normal.npy --target cortex-m4 -o {name}.pvae"
+        ));
+        let blob = json(&format!("inspect {name}.pvae"));
+        let float = json(&format!("inspect {name}.safetensors"));
+        let instructions =
+            |of: &serde_json::Value| of["instructions"]["cortex-m4"].as_f64().unwrap();
+        // Heads are one layer of a blob; with 4 bits, so are blocks that hold nothing but small weights.
+        if name != "four" && name != "all4" {
+            let error = instructions(&blob) / instructions(&float) - 1.0;
+            assert!(error.abs() < 0.02, "{name}: {blob} {float}");
+        }
+        (blob["blob_bytes"].as_u64().unwrap(), instructions(&blob))
+    };
+    let (machine, tuned, four, all4) = (of("machine"), of("tuned"), of("four"), of("all4"));
+    for (sparse, dense) in [(tuned, machine), (four, all4)] {
+        assert!(10 * sparse.0 < 7 * dense.0, "{sparse:?} {dense:?}");
+        assert!(10.0 * sparse.1 < 7.0 * dense.1, "{sparse:?} {dense:?}");
+    }
+
+    let report = json(
+        "report four.safetensors four.pvae --from machine.safetensors --from sparse.safetensors \
+         --data normal.npy -o way.html",
+    );
+    let passes = report["passes"].as_array().unwrap();
+    let names: Vec<_> = passes.iter().map(|pass| pass["pass"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        ["machine.safetensors", "sparse.safetensors", "four.safetensors", "four.pvae"]
+    );
+    assert!(passes[1]["instructions"].as_u64() < passes[0]["instructions"].as_u64(), "{report}");
+    let html = std::fs::read_to_string(shop.path("way.html")).unwrap();
+    for part in ["Before and after each pass", "Pareto front", "Ranges of every layer"] {
+        assert!(html.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn criteria_are_ranked_at_equal_size_and_steps() {
+    let shop = Workshop::new();
+    let arguments = "prune machine.safetensors normal.npy --keep 0.5 --rounds 2 --compare \
+         --report criteria.html -o half.safetensors";
+    let arguments: Vec<&str> = arguments.split_whitespace().collect();
+    let report = shop.json(&arguments);
+    let criteria = report["ranking"]["criteria"].as_array().unwrap();
+    assert_eq!(criteria.len(), 4, "{report}");
+    let loss = |of: &serde_json::Value| of["quality"]["negative_elbo"].as_f64().unwrap();
+    assert!(criteria.windows(2).all(|pair| loss(&pair[0]) <= loss(&pair[1])), "{report}");
+    assert!(criteria.iter().all(|one| one["steps"] == criteria[0]["steps"]), "{report}");
+    // What is written is of the criterion asked for.
+    let taylor = criteria.iter().find(|one| one["criterion"] == "taylor").unwrap();
+    assert_eq!((&taylor["params"], &taylor["rounds"]), (&report["params"], &report["rounds"]));
+    let html = std::fs::read_to_string(shop.path("criteria.html")).unwrap();
+    assert!(html.contains("<svg") && html.contains("<td>magnitude</td>"));
+    shop.refused(
+        &[&arguments[..], &["--blocks", "0.5", "--criterion", "activation"]].concat(),
+        &["a block of weights has no activation"],
+    );
+}

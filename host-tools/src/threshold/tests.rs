@@ -106,13 +106,13 @@ fn rates_that_windows_cannot_tell_are_counted() {
     // Windows of a day, cut eight times a day: few episodes, and one a day is more than there can be.
     let voting = Voting { votes: 1, of: 1, apart: 8 };
     let series = scores(140, 8, 4);
-    let found = tail_threshold(&[series.clone()], voting, 0.125).unwrap();
+    let found = tail_threshold(std::slice::from_ref(&series), voting, 0.125).unwrap();
     assert_eq!(found.method, Method::Counted);
     let reached = series.iter().filter(|score| **score >= found.threshold).count();
     assert!((20..=28).contains(&reached), "{reached} of 140 windows: a fifth at most");
     // Two alarms in these windows are counted as well, where there is no tail.
     let steady: Vec<f64> = (0..100).map(|i| if i % 40 == 7 { f64::from(i) } else { 1.0 }).collect();
-    let found = tail_threshold(&[steady.clone()], Voting::SINGLE, 0.02).unwrap();
+    let found = tail_threshold(std::slice::from_ref(&steady), Voting::SINGLE, 0.02).unwrap();
     assert_eq!((found.method, found.threshold > 7.0), (Method::Counted, true));
     assert_eq!(steady.iter().filter(|score| **score >= found.threshold).count(), 2);
 }
