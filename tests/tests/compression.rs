@@ -188,7 +188,7 @@ fn pruned_blocks_cost_nothing_and_stay_so() {
         let float = json(&format!("inspect {name}.safetensors"));
         let instructions =
             |of: &serde_json::Value| of["instructions"]["cortex-m4"].as_f64().unwrap();
-        // Heads are one layer of a blob; with 4 bits, so are blocks that hold nothing but small weights.
+        // Heads are one layer of a blob; of a float file, 8 bits are told.
         if name != "four" && name != "all4" {
             let error = instructions(&blob) / instructions(&float) - 1.0;
             assert!(error.abs() < 0.02, "{name}: {blob} {float}");
@@ -197,8 +197,9 @@ fn pruned_blocks_cost_nothing_and_stay_so() {
     };
     let (machine, tuned, four, all4) = (of("machine"), of("tuned"), of("four"), of("all4"));
     for (sparse, dense) in [(tuned, machine), (four, all4)] {
-        assert!(10 * sparse.0 < 7 * dense.0, "{sparse:?} {dense:?}");
-        assert!(10.0 * sparse.1 < 7.0 * dense.1, "{sparse:?} {dense:?}");
+        // Row numbers, tables and outputs cost what they did.
+        assert!(10 * sparse.0 < 8 * dense.0, "{sparse:?} {dense:?}");
+        assert!(10.0 * sparse.1 < 8.0 * dense.1, "{sparse:?} {dense:?}");
     }
 
     let report = json(

@@ -32,7 +32,7 @@ fn every_verb_that_trains_goes_on_where_it_was_killed() {
         "finetune machine.safetensors normal.npy --qat --weight-bits 4 --epochs 6 -o tuned.safetensors",
         "distill machine.safetensors normal.npy --hidden 12 --epochs 6 -o student.safetensors",
         "prune machine.safetensors normal.npy --keep 0.6 --rounds 3 --epochs 2 -o pruned.safetensors",
-        "compress machine.safetensors --calibrate normal.npy --flash 9K --max-loss 0 \
+        "compress machine.safetensors --calibrate normal.npy --flash 16K --max-loss 0 \
          --float small.safetensors -o small.pvae",
     ];
     for command in commands {

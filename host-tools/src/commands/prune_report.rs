@@ -57,7 +57,7 @@ pub(super) fn page(model: &str, ranking: &Ranking) -> miette::Result<Page> {
     page.section("Ranking");
     page.table(HEADS, rows(ranking));
     page.paragraph(
-        "Float models on windows that none of them was trained on. Negative ELBO in nats a window; AUC of \
+        "Float models on windows that no pruning trained on (the model before may have). Negative ELBO in nats a window; AUC of \
          artificially damaged against normal windows; agreement is the rank correlation of scores with those of \
          the model before pruning. Parameters differ a little: units come whole.",
     );

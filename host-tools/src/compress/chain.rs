@@ -15,7 +15,7 @@ use crate::recording::WindowSet;
 use crate::report::Pass;
 use crate::search::Budget;
 use crate::simulate::{AssembleError, DetectorOptions, assemble_apart};
-use crate::train::{FineTuneConfig, FitConfig, Image, TeacherConfig, TrainError, Watch};
+use crate::train::{FineTuneConfig, FitConfig, Image, TeacherConfig, TrainError, Watch, finetune};
 
 /// What a model is brought to.
 #[derive(Debug, Clone, PartialEq)]
@@ -243,19 +243,23 @@ impl Run<'_, '_> {
             after.push(self.float_pass("prune", &vae, self.yardstick.of_float(&vae)?));
         }
         if chain.student {
-            self.watch.progress.set_prefix("teach");
-            vae = self.taught(&vae)?;
-            after.push(self.float_pass("distill a student", &vae, self.yardstick.of_float(&vae)?));
+            self.watch.progress.set_prefix("student");
+            vae = self.trained(&vae)?;
+            after.push(self.float_pass("train a student", &vae, self.yardstick.of_float(&vae)?));
         }
         let mut settled = None;
-        if chain.keep < 1.0 || chain.bits == 4 {
+        if chain.student || chain.keep < 1.0 || chain.bits == 4 {
             // Further steps with the model as the teacher, in integers where they are coarse.
             self.watch.progress.set_prefix("distil");
             let fine_tune = FineTuneConfig {
                 fit: FitConfig { epochs: 4 * config.effort, cosine: true, ..config.fit.clone() },
                 quantization: (chain.bits == 4).then(|| options.clone()),
             };
-            let teacher = TeacherConfig::of(self.model, &vae);
+            let mut teacher = TeacherConfig::of(self.model, &vae);
+            if chain.student {
+                // A latent of its own is not to be turned into another one.
+                teacher.posterior = 0.0;
+            }
             let lessons = DistillConfig { fine_tune, teacher };
             let tuned = distill(self.model, &vae, self.data, &lessons, self.watch)?;
             (vae, settled) = (tuned.vae, tuned.settled);
@@ -295,7 +299,7 @@ impl Run<'_, '_> {
 
     /// A student after its training. From random weights it learns best in steps that are small and many:
     /// half the windows each, and at first far larger than those of a model that knows something.
-    fn taught(&self, network: &Vae) -> Result<Vae, CompressError> {
+    fn trained(&self, network: &Vae) -> Result<Vae, CompressError> {
         let config = self.config;
         let batch = (config.fit.batch / 2).max(1);
         let steps = self.data.len().div_ceil(batch).max(1);
@@ -304,12 +308,8 @@ impl Run<'_, '_> {
             let learning_rate = rate * config.fit.learning_rate;
             let fit =
                 FitConfig { epochs, batch, learning_rate, cosine: true, ..config.fit.clone() };
-            let fine_tune = FineTuneConfig { fit, quantization: None };
-            // Its own posterior is the better one; what a teacher shows is what it makes of the unusual.
-            let lessons =
-                TeacherConfig { posterior: 0.0, ..TeacherConfig::of(self.model, network) };
-            let lessons = DistillConfig { fine_tune, teacher: lessons };
-            distill(self.model, network, self.data, &lessons, self.watch)
+            let config = FineTuneConfig { fit, quantization: None };
+            finetune(network, self.data, None, &config, self.watch)
         };
         match run(STUDENT_RATE) {
             Err(TrainError::Diverged { .. }) => Ok(run(1.0)?.vae),

@@ -21,7 +21,7 @@ pub struct Chain {
 impl std::fmt::Display for Chain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.student {
-            f.write_str("distill a student, ")?;
+            f.write_str("train and distill a student, ")?;
         } else if self.keep < 1.0 {
             write!(f, "prune to {:.1} %, ", 100.0 * self.keep)?;
         }

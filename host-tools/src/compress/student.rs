@@ -9,8 +9,8 @@ use crate::train::{Architecture, Convolution, Image, Stream, TrainError, random_
 
 /// Narrowest student: channels of its first convolution, a quarter of a fully connected one's latent side.
 const NARROWEST: usize = 2;
-/// Widths grow by an eighth, rounded up, so often at most.
-const WIDTHS: usize = 40;
+/// Widths grow by a sixteenth, rounded up, so often at most.
+const WIDTHS: usize = 64;
 /// Frames (rows of an image) from which convolutions pay.
 const CONVOLVED: usize = 24;
 /// Convolutions halve a signal until about so many places are left.
@@ -30,7 +30,7 @@ pub(super) fn student(
         let shape = shape(model, image, width);
         random_vae(model.frontend.clone(), &shape, &mut stream(seed, Stream::Init))
     };
-    let next = |width: &usize| Some(width + width.div_ceil(8));
+    let next = |width: &usize| Some(width + width.div_ceil(16));
     let widths: Vec<usize> = std::iter::successors(Some(NARROWEST), next).take(WIDTHS).collect();
     // A student that is wider needs more of everything.
     let (mut fit, mut beyond) = (0, widths.len());

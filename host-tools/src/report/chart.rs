@@ -160,7 +160,9 @@ impl Chart {
             let x = if self.log_x { 10f64.powf(*x) } else { *x };
             // Ticks are sums of steps, which miss 0 by a rounding error.
             let x = if x.abs() < 1e-9 * (right - left) { 0.0 } else { x };
-            if x.abs() >= 1e5 || (x != 0.0 && x.abs() < 1e-3) {
+            if self.log_x && (1e3..1e6).contains(&x) {
+                format!("{:.1}K", x / 1e3)
+            } else if x.abs() >= 1e5 || (x != 0.0 && x.abs() < 1e-3) {
                 format!("{x:.1e}")
             } else if x.abs() >= 100.0 {
                 format!("{x:.0}")
@@ -174,7 +176,8 @@ impl Chart {
         match self.names.len() {
             0 if small => mesh.x_labels(5).y_labels(5),
             0 => mesh.x_labels(10),
-            names => mesh.x_labels(names + 1),
+            // The axis reaches a bar or a twentieth further on both sides.
+            names => mesh.x_labels(names + names / 10 + 3),
         };
         mesh.light_line_style(WHITE)
             .bold_line_style(RGBColor(226, 231, 236))

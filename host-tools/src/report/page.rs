@@ -50,7 +50,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 980px; m
 h1 { font-size: 1.6rem; border-bottom: 2px solid #1f5aa0; padding-bottom: .3rem; }
 h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid #d6dde5; text-align: right; }
+th, td { padding: .25rem .45rem; border-bottom: 1px solid #d6dde5; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 th { background: #eef3f8; }
 pre { background: #f4f6f8; padding: .7rem; overflow-x: auto; white-space: pre-wrap; }
