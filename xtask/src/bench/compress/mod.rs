@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn medians_and_gates() {
         let chains = Chains::read(false).unwrap();
-        let chain = chains.chain.iter().find(|chain| chain.model == "mlp-pruned-4bit").unwrap();
+        let chain = chains.chain.iter().find(|chain| chain.model == "conv-int8").unwrap();
         let rows = [row(101.0, Some(0.91)), row(99.0, Some(0.88)), row(98.0, Some(0.92))];
         let middle = median(chain, &rows);
         assert_eq!((middle.neg_elbo, middle.auc), (99.0, Some(0.91)));
