@@ -16,11 +16,13 @@ pub enum Activation {
     /// `x` where positive, else `alpha * x`.
     LeakyRelu {
         /// Slope for negative inputs.
+        #[serde(deserialize_with = "number")]
         alpha: f32,
     },
     /// `x` where positive, else `alpha * (exp(x) - 1)`.
     Elu {
         /// Minus the limit for very negative inputs.
+        #[serde(deserialize_with = "number")]
         alpha: f32,
     },
     /// `1 / (1 + exp(-x))`.
@@ -33,6 +35,14 @@ pub enum Activation {
     Silu,
     /// `ln(1 + exp(x))`.
     Softplus,
+}
+
+/// A number through a JSON value: serde's tagged enums do not know the numbers of `serde_json`'s
+/// `arbitrary_precision`, which any crate of a build may turn on.
+fn number<'de, D: serde::Deserializer<'de>>(input: D) -> Result<f32, D::Error> {
+    let value = serde_json::Value::deserialize(input)?;
+    let number = value.as_f64().map(|number| number as f32);
+    number.ok_or_else(|| serde::de::Error::custom(format!("`{value}` is not a number")))
 }
 
 impl Activation {
