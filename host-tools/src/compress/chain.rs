@@ -150,10 +150,7 @@ pub fn compress<'w>(
         let whole = needs(model, &options, target)?;
         let beyond = config.budget.broken(&whole);
         let plan = |keep: f64| Chain { student: way == Way::Student, keep, bits };
-        let fits = |vae: &Vae| {
-            let needs = needs(vae, &options, target);
-            needs.is_ok_and(|needs| config.budget.broken(&needs).is_empty())
-        };
+        let fits = |vae: &Vae| run.within_budget(vae, &options);
         let (chain, start) = match way {
             Way::Whole if beyond.is_empty() => (plan(1.0), model.clone()),
             Way::Whole => {
@@ -223,6 +220,12 @@ struct Run<'r, 'w> {
 impl Run<'_, '_> {
     fn options(&self, bits: u8) -> QuantizeOptions {
         QuantizeOptions { weight_bits: WeightBits::uniform(bits), ..self.config.quantize.clone() }
+    }
+
+    /// Whether the planner says that a network keeps every limit.
+    fn within_budget(&self, vae: &Vae, options: &QuantizeOptions) -> bool {
+        let needs = needs(vae, options, &self.config.detector.target);
+        needs.is_ok_and(|needs| self.config.budget.broken(&needs).is_empty())
     }
 
     /// Runs a chain and measures what comes out.
@@ -332,10 +335,7 @@ impl Run<'_, '_> {
     /// the few units that takes; the training behind it mends them.
     fn trimmed(&self, vae: Vae, options: &QuantizeOptions) -> Vae {
         let config = self.config;
-        let fits = |vae: &Vae| {
-            let needs = needs(vae, options, &config.detector.target);
-            needs.is_ok_and(|needs| config.budget.broken(&needs).is_empty())
-        };
+        let fits = |vae: &Vae| self.within_budget(vae, options);
         if fits(&vae) {
             return vae;
         }
