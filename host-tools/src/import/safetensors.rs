@@ -17,7 +17,7 @@ use crate::graph::{
 use crate::quantize::Settled;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// Metadata key of own files.
@@ -230,7 +230,42 @@ fn serialize(path: &Path, vae: &Vae, settled: Option<&Settled>) -> Result<Vec<u8
     if let Some(settled) = settled {
         info.insert(SETTLED_KEY.to_string(), settled.to_json());
     }
-    safetensors::serialize(views, Some(info)).map_err(|e| unwritable(e.to_string()))
+    let file = safetensors::serialize(views, Some(info)).map_err(|e| unwritable(e.to_string()))?;
+    Ok(in_order(file))
+}
+
+/// The header of a file.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    #[serde(rename = "__metadata__")]
+    metadata: BTreeMap<String, String>,
+    #[serde(flatten)]
+    tensors: BTreeMap<String, TensorEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TensorEntry {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: [usize; 2],
+}
+
+/// The file with its metadata in the order of their keys: the crate writes them in that of a hash
+/// map, another one every time, and the same model shall give the same file.
+pub(super) fn in_order(mut file: Vec<u8>) -> Vec<u8> {
+    let header = file.split_first_chunk::<8>().and_then(|(len, rest)| {
+        let text = rest.get(..usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+        let header: Header = serde_json::from_slice(text).ok()?;
+        let mut sorted = serde_json::to_vec(&header).ok()?;
+        (sorted.len() <= text.len()).then(|| {
+            sorted.resize(text.len(), b' ');
+            sorted
+        })
+    });
+    if let Some(header) = header {
+        file[8..8 + header.len()].copy_from_slice(&header);
+    }
+    file
 }
 
 fn parse_metadata(path: &Path, json: &str) -> Result<Metadata, ImportError> {

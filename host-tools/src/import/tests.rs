@@ -66,6 +66,23 @@ fn own_files_round_trip() {
 }
 
 #[test]
+fn the_same_metadata_gives_the_same_bytes() {
+    // Hash maps of eight entries: some two of these would differ.
+    let data = 0.5f32.to_le_bytes();
+    let written = || {
+        let view = TensorView::new(Dtype::F32, vec![1], &data).unwrap();
+        let info = (0..8).map(|i| (format!("key \"{i}\""), format!("{{\"a\":{i}}}"))).collect();
+        safetensors::in_order(::safetensors::serialize([("b", view)], Some(info)).unwrap())
+    };
+    let file = written();
+    for _ in 0..8 {
+        assert_eq!(file, written());
+    }
+    let read = ::safetensors::SafeTensors::deserialize(&file).unwrap();
+    assert_eq!(read.tensor("b").unwrap().data(), data);
+}
+
+#[test]
 fn damaged_own_files_are_refused() {
     let bytes = to_safetensors(Path::new(PATH), &tiny()).unwrap();
     for at in 0..bytes.len() {
