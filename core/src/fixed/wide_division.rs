@@ -8,6 +8,8 @@
 /// assert_eq!(divide(7 << 64, 1 << 64), 7);
 /// assert_eq!(divide(1 << 100, 3), u64::MAX);
 /// ```
+// Called from many places, none of them in a hurry: inlined, each would cost stack and code.
+#[inline(never)]
 pub fn divide(dividend: u128, divisor: u128) -> u64 {
     let Some(mut places) = divisor.leading_zeros().checked_sub(dividend.leading_zeros()) else {
         return 0;
@@ -37,6 +39,7 @@ pub fn divide(dividend: u128, divisor: u128) -> u64 {
 /// assert_eq!(square_root(u128::MAX), u64::MAX);
 /// assert_eq!(square_root(99), 9);
 /// ```
+#[inline(never)]
 pub fn square_root(square: u128) -> u64 {
     let (mut rest, mut root) = (square, 0u128);
     for place in (0..64).rev() {

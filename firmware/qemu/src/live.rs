@@ -207,7 +207,7 @@ async fn sampling(
 
 /// A recording as one stream: what a board does with a sensor. `false` where something failed.
 pub fn run(
-    mut watch: Watch<'_, '_>,
+    watch: &mut Watch<'_, '_>,
     stream: Stream,
     recording: Recording,
     buffers: &'static mut Buffers,
@@ -228,7 +228,7 @@ pub fn run(
     let Ok(task) = sampling(played, pace, sender) else { return false };
     spawner.spawn(task);
     let start = Instant::now();
-    let asleep_us = judge(&mut watch, &mut receiver, Stall { stall_ms });
+    let asleep_us = judge(watch, &mut receiver, Stall { stall_ms });
     COUNTERS.report();
     let raised = RAISED.load(Ordering::Relaxed);
     let elapsed_us = start.elapsed().as_micros();

@@ -21,11 +21,12 @@ mod stack;
 use cortex_m::Peripherals;
 use cortex_m_rt::{ExceptionFrame, entry, exception};
 use defmt_semihosting as _;
-use picovae_app::{Embedded, Summary, Watch, open, run};
+use picovae_app::{Embedded, Summary, Watch, Windows, open, run};
 use picovae_core::{Arena, Model};
 use semihosting::process::exit;
+use static_cell::StaticCell;
 
-use recording::{Mode, Recording};
+use recording::{Mode, Recording, Request};
 
 /// What `build.rs` found in the blob.
 #[allow(missing_docs)]
@@ -52,36 +53,70 @@ fn main() -> ! {
 
 /// Windows, then frames; `false` if anything went wrong, which is then logged.
 fn all(
-    arena: &mut [u8],
-    samples: &mut [i16],
-    learning: &mut [u64],
+    arena: &'static mut [u8],
+    samples: &'static mut [i16],
+    learning: &'static mut [u64],
     buffers: &'static mut live::Buffers,
 ) -> bool {
-    let Ok(model) = open(&model::BLOB.0) else { return false };
+    let (Some(model), Some((source, request))) = (opened(), requested()) else { return false };
+    match (source, request.mode) {
+        (None, _) => windows(model, arena, samples, &mut Embedded::new(&model::WINDOWS.0)),
+        (Some(mut source), Mode::Windows) => windows(model, arena, samples, &mut source),
+        (Some(mut source), Mode::Count) => count::run(model, arena, samples, &mut source),
+        (Some(source), Mode::Stream) => match watch(model, arena, samples, learning) {
+            Some(watch) => live::run(watch, request.stream, source, buffers),
+            None => false,
+        },
+    }
+}
+
+// What builds something large has a stack of its own, gone when the stream runs: so the stack that is measured is a
+// board's, whose model and watch are statics too.
+
+/// The blob's model.
+#[inline(never)]
+fn opened() -> Option<&'static Model<'static>> {
+    static MODEL: StaticCell<Model<'static>> = StaticCell::new();
+    MODEL.try_init(open(&model::BLOB.0).ok()?).map(|model| &*model)
+}
+
+/// The recording, if the command line names one, and what to do with it; `None` where it cannot be opened.
+#[inline(never)]
+fn requested() -> Option<(Option<Recording>, Request)> {
     let mut path = [0; recording::PATH_LEN];
     let (path, request) = recording::request(&mut path);
-    let summary = match path {
-        Some(path) => {
-            let mut source = match Recording::open(path) {
-                Ok(source) => source,
-                Err(error) => {
-                    defmt::error!("recording: {}", error);
-                    return false;
-                }
-            };
-            if request.mode == Mode::Count {
-                return count::run(&model, arena, samples, &mut source);
-            }
-            if request.mode != Mode::Windows {
-                let Ok(watch) = Watch::new(&model, arena, samples) else { return false };
-                let Ok(watch) = watch.learning_in(learning) else { return false };
-                return live::run(watch, request.stream, source, buffers);
-            }
-            run(&model, arena, samples, &mut source).ok()
+    match path.map(Recording::open) {
+        None => Some((None, request)),
+        Some(Ok(source)) => Some((Some(source), request)),
+        Some(Err(error)) => {
+            defmt::error!("recording: {}", error);
+            None
         }
-        None => run(&model, arena, samples, &mut Embedded::new(&model::WINDOWS.0)).ok(),
-    };
-    summary.is_some_and(|summary| stream(&model, arena, samples, summary))
+    }
+}
+
+/// The detector, with memory to learn in.
+#[inline(never)]
+fn watch(
+    model: &'static Model<'static>,
+    arena: &'static mut [u8],
+    samples: &'static mut [i16],
+    learning: &'static mut [u64],
+) -> Option<&'static mut Watch<'static, 'static>> {
+    static WATCH: StaticCell<Watch<'static, 'static>> = StaticCell::new();
+    WATCH.try_init(Watch::new(model, arena, samples).ok()?.learning_in(learning).ok()?)
+}
+
+/// Scores the windows of a source, then runs the embedded ones through the detector.
+#[inline(never)]
+fn windows<W: Windows>(
+    model: &Model<'_>,
+    arena: &mut [u8],
+    samples: &mut [i16],
+    source: &mut W,
+) -> bool {
+    let summary = run(model, arena, samples, source).ok();
+    summary.is_some_and(|summary| stream(model, arena, samples, summary))
 }
 
 /// The embedded windows frame by frame. They begin the recording too, so the

@@ -185,9 +185,10 @@ impl Recalibration<'_> {
     }
 
     /// `base` on the scale of the scores seen: by the median and the distance from it to the 99th percentile.
+    #[inline(never)]
     fn limits(&self, model: &Model<'_>, base: Limits) -> Option<Limits> {
         let (median, p99) = (self.scores.quantile(MEDIAN)?, self.scores.quantile(P99)?);
-        let seen = p99.saturating_sub(median).max(0) as u64;
+        let seen = with_error(p99.saturating_sub(median).max(0) as u64, self.scores.total());
         let normal = model.calibration();
         let spread = normal.p99.saturating_sub(normal.median);
         let moved = |Score(limit): Score| {
@@ -200,7 +201,8 @@ impl Recalibration<'_> {
         Some(Limits { threshold: base.threshold.map(moved), clear: base.clear.map(moved) })
     }
 
-    /// Sets the normalization from the moments.
+    /// Sets the normalization from the moments. Not part of its caller, whose stack lies below the front-end's.
+    #[inline(never)]
     fn renormalize(&mut self, model: &Model<'_>) {
         let Some(normal) = model.normal_features() else { return };
         let frontend = model.frontend();
@@ -221,6 +223,16 @@ impl Recalibration<'_> {
         }
         self.renormalized = true;
     }
+}
+
+/// The distance from the median to the 99th percentile of `count` scores and its standard error, for Gaussian scores
+/// `1.6 / sqrt(count)` of it: too short a distance costs more false alarms than too long a one saves, so that
+/// thresholds learnt from few scores would alarm more often than was asked for.
+fn with_error(distance: u64, count: u64) -> u64 {
+    let root = crate::fixed::wide_division::square_root(count.into());
+    let error =
+        crate::fixed::wide_division::divide(u128::from(distance) * 8, u128::from(root.max(1)) * 5);
+    distance.saturating_add(error)
 }
 
 /// Whether there is a threshold, and a spread of normal scores to measure it by.

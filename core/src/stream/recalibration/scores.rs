@@ -97,11 +97,14 @@ impl<'m> Scores<'m> {
         (eighths << self.octave.min(24)) >> PER_OCTAVE
     }
 
-    /// The score that `share_q16 / 2^16` of all do not exceed, by rank, as the host counts it; evenly
-    /// spread within a bin. `None` of no scores.
+    /// The score that one yet to come exceeds with a chance of `1 - share_q16 / 2^16` at most: that of rank
+    /// `ceil(share (n + 1))`, the greatest where there is none (order statistics of exchangeable scores; by
+    /// `ceil(share n)`, the second of a hundred scores would pass for their 99th percentile, which twice as
+    /// many exceed); evenly spread within a bin. `None` of no scores.
     pub fn quantile(&self, share_q16: u32) -> Option<i64> {
         let total = self.total;
-        let rank = ((total * u64::from(share_q16)).div_ceil(1 << 16)).clamp(1, total.max(1));
+        let ranks = (total + 1) * u64::from(share_q16);
+        let rank = ranks.div_ceil(1 << 16).clamp(1, total.max(1));
         let mut before = 0u64;
         for (bin, &count) in self.counts.iter().enumerate() {
             let within = rank - before;
@@ -149,7 +152,7 @@ mod tests {
                 assert_eq!(scores.total(), count as u64);
                 sorted.sort_unstable();
                 for share in [0.5, 0.9, 0.99] {
-                    let rank = (share * count as f64).ceil() as usize;
+                    let rank = (share * (count + 1) as f64).ceil() as usize;
                     let exact = sorted[rank - 1] as f64;
                     let found = scores.quantile((share * 65_536.0) as u32).unwrap() - floor;
                     // Never further than a bin; a few percent where it is well filled.
