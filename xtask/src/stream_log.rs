@@ -63,11 +63,8 @@ pub struct Counters {
     pub stack_bytes: u64,
 }
 
-/// What the whole app may use of its stack on a core, by its short name. The boards' `memory.x` give 5 KB; Armv6-M code
-/// spills more, and `firmware/qemu/stack.x` leaves as much.
-pub fn most_stack_bytes(core: &str) -> u64 {
-    if core == "m0" { 4 * 1024 + 512 } else { 4 * 1024 }
-}
+/// What the whole app may use of its stack, on any core. The boards' `memory.x` give 5 KB.
+pub const MOST_STACK_BYTES: u64 = 4 * 1024;
 
 impl Counters {
     /// Whether nothing was late or lost of so many frames, and nothing failed.

@@ -11,7 +11,7 @@ use crate::cli::Cli;
 use crate::firmware::Image;
 use crate::qemu::{self, Core, Pace};
 use crate::shell;
-use crate::stream_log::{Counters, Event, Stream, most_stack_bytes};
+use crate::stream_log::{Counters, Event, MOST_STACK_BYTES, Stream};
 
 /// What the device learns at the start, in windows: first its normalization, then its threshold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -178,7 +178,7 @@ impl Host {
 
     /// Runs the whole app on an emulated core, the frames coming at `rate_hz` as a sensor's (0: as fast as they are
     /// taken, where sampling always waits for scoring); says where its log differs, what was late or lost, or how deep
-    /// its stack went. `None` where something did, or where that was too deep at a sensor's pace.
+    /// its stack went. `None` where something did, or where that was too deep.
     pub fn compare(
         &self,
         name: &str,
@@ -202,15 +202,13 @@ impl Host {
         if !kept_up {
             eprintln!("{name}: {}: of {} frames: {counters:?}", image.machine, self.len);
         }
-        let most = most_stack_bytes(core.id);
-        let deep = counters.stack_bytes > most;
+        let deep = counters.stack_bytes > MOST_STACK_BYTES;
         let machine = image.machine;
         eprintln!("{name}: {machine}: the whole app's stack, {} bytes", counters.stack_bytes);
         if deep {
-            eprintln!("{name}: {machine}: its stack is deeper than {most} bytes");
+            eprintln!("{name}: {machine}: its stack is deeper than {MOST_STACK_BYTES} bytes");
         }
-        // Frames that come as fast as they are taken are asked for equality alone.
-        Ok((equal && kept_up && !(deep && rate_hz > 0)).then_some(counters))
+        Ok((equal && kept_up && !deep).then_some(counters))
     }
 
     /// Whether a device logged what the host did; says where it did not.

@@ -10,6 +10,8 @@ const REQUIRED: [(&str, u64, f64); 4] = [
     ("ecg5000", 16_384, 0.988),
     ("fan", 16_384, 0.92),
 ];
+/// Instructions from raw samples to verdict, counted on the emulated M4, that a window of `toycar-search` may take.
+const SEARCHED_INSTRUCTIONS: u64 = 45_000;
 /// ROC AUC required of every bearing fault.
 const BEARING: f64 = 0.99;
 /// Of the pump: bytes, F1, and the share of false alarms that it stays below.
@@ -61,6 +63,12 @@ fn blob(row: &Row) -> Vec<Gate> {
             "{name}: on the emulated M4 every score of {windows} windows and {events} events: {device}"
         );
         gates.push(gate(what, device == "equal"));
+        if name == "toycar-search" {
+            let counted = row.m4_instructions_per_window.unwrap_or(u64::MAX);
+            let what =
+                format!("{name}: {counted} instructions a window of {SEARCHED_INSTRUCTIONS}");
+            gates.push(gate(what, counted <= SEARCHED_INSTRUCTIONS));
+        }
     }
     gates
 }
@@ -108,5 +116,12 @@ mod tests {
         assert_eq!(met(pump.clone()), [Some(false)]);
         let device = Row { false_alarm_rate: Some(0.14), device: Some("DIFFERS".into()), ..pump };
         assert_eq!(met(device), [Some(true), Some(false)]);
+        let searched = |counted| Row {
+            device: Some("equal".into()),
+            m4_instructions_per_window: Some(counted),
+            ..row("toycar-search", 0.9, 9)
+        };
+        assert_eq!(met(searched(45_000)), [Some(true); 3]);
+        assert_eq!(met(searched(45_001)), [Some(true), Some(true), Some(false)]);
     }
 }
