@@ -299,6 +299,7 @@ mod tests {
             samples,
             columns: Vec::new(),
             sample_rate: None,
+            jumps: Vec::new(),
         }
     }
 

@@ -67,7 +67,7 @@ impl Clips {
             for samples in recording.samples.chunks_exact((frames * found).max(1)) {
                 let mut samples = samples.to_vec();
                 bridged += bridge(&mut samples, found);
-                let whole = whole_stretches(&samples, found, source);
+                let whole = whole_stretches(&samples, found, source, &recording.jumps);
                 cut += whole.len().saturating_sub(1);
                 // A clip with a hole is no longer as long as the others.
                 if count >= MANY && whole.len() != 1 {
@@ -75,10 +75,18 @@ impl Clips {
                 }
                 all.clips.extend(whole);
             }
+            cut = cut.saturating_sub(recording.jumps.len());
             if bridged + cut > 0 {
                 let name = recording.path.file_name().unwrap_or_default().to_string_lossy();
                 all.notes.push(format!(
                     "{name}: {bridged} missing samples were bridged, {cut} longer gaps cut the recording"
+                ));
+            }
+            if !recording.jumps.is_empty() {
+                let name = recording.path.file_name().unwrap_or_default().to_string_lossy();
+                let (jumps, first) = (recording.jumps.len(), recording.jumps[0]);
+                all.notes.push(format!(
+                    "{name}: its timestamps jump {jumps} times, first at row {first}: what follows is a stretch of its own"
                 ));
             }
         }
@@ -255,11 +263,12 @@ fn bridge(samples: &mut [f32], channels: usize) -> usize {
     filled
 }
 
-/// The stretches between frames with a hole.
-fn whole_stretches(samples: &[f32], channels: usize, source: usize) -> Vec<Clip> {
+/// The stretches between frames with a hole, and from one jump in time to the next.
+fn whole_stretches(samples: &[f32], channels: usize, source: usize, jumps: &[usize]) -> Vec<Clip> {
     let mut clips: Vec<Clip> = Vec::new();
     let mut open = false;
-    for frame in samples.chunks_exact(channels.max(1)) {
+    for (at, frame) in samples.chunks_exact(channels.max(1)).enumerate() {
+        open &= jumps.binary_search(&at).is_err();
         if frame.iter().any(|x| x.is_nan()) {
             open = false;
             continue;
@@ -301,6 +310,20 @@ mod tests {
         let error =
             Clips::new(vec![recording(&[3, 2], vec![nan, 1.0, nan, 1.0, 1.0, 1.0])], None, None);
         assert!(matches!(error, Err(FitError::Missing { .. })));
+    }
+
+    #[test]
+    fn a_jump_in_time_cuts() {
+        let mut jumped = recording(&[6, 1], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        jumped.jumps = vec![2];
+        let later = jumped.clone().select_rows("1..6".parse().unwrap()).unwrap();
+        assert_eq!(later.jumps, [1]);
+        assert!(later.select_rows("2..".parse().unwrap()).unwrap().jumps.is_empty());
+        let clips = Clips::new(vec![jumped], None, None).unwrap();
+        let samples: Vec<&[f32]> = clips.clips.iter().map(|clip| &*clip.samples).collect();
+        assert_eq!(samples, [&[1.0, 2.0][..], &[3.0, 4.0, 5.0, 6.0]]);
+        assert!(clips.notes[0].contains("jump 1 times, first at row 2"), "{:?}", clips.notes);
+        assert_eq!(clips.notes.len(), 1);
     }
 
     #[test]

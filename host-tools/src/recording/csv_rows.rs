@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::csv_table::{self, Table};
 use super::csv_text::{COUNTS, columns_to_read, number, report_dropped};
-use super::timestamps::{self, Steps};
+use super::timestamps::{Clock, Steps};
 use super::{ReadOptions, RecordingError};
 
 type Records = dyn Iterator<Item = Result<(u64, csv::StringRecord), RecordingError>>;
@@ -57,7 +57,7 @@ impl CsvRows {
 
     /// Rows a second by a column of timestamps.
     pub(super) fn sample_rate(&self) -> Option<f64> {
-        timestamps::rate(&self.table)
+        Clock::of(&self.table).map(|clock| clock.rate())
     }
 
     /// Appends the next row; `false` at the end.

@@ -1,7 +1,7 @@
 //! CSV text: which columns are read, and as what.
 
 use super::csv_table::{self, Table};
-use super::timestamps::{self, Steps};
+use super::timestamps::{self, Clock, Steps};
 use super::{ReadOptions, Recording, RecordingError, label_words};
 use std::path::Path;
 
@@ -14,11 +14,16 @@ pub(super) fn read(
 ) -> Result<Recording, RecordingError> {
     let text = &*csv_table::text(path, bytes)?;
     let table = Table::sniff(path, text)?;
-    let sample_rate = timestamps::rate(&table);
-    let rated = |recording: Recording| Recording { sample_rate, ..recording };
+    let clock = Clock::of(&table);
+    let sample_rate = clock.as_ref().map(Clock::rate);
+    let jumps = match &clock {
+        Some(clock) if options.gaps => jumps(path, &table, text, clock)?,
+        _ => Vec::new(),
+    };
+    let timed = |recording: Recording| Recording { sample_rate, jumps, ..recording };
     let (kept, is_named) = columns_to_read(path, &table, options)?;
     if is_named {
-        return read_numbers(path, &table, text, &kept, options.gaps, |_, _| {}).map(rated);
+        return read_numbers(path, &table, text, &kept, options.gaps, |_, _| {}).map(timed);
     }
     let mut steps = vec![Steps::default(); kept.len()];
     let recording = read_numbers(path, &table, text, &kept, options.gaps, |at, cell| {
@@ -27,7 +32,22 @@ pub(super) fn read(
             steps.push(table.number_f64(kept[at], cell).unwrap_or(f64::NAN));
         }
     })?;
-    Ok(rated(without_counters(recording, &steps)))
+    Ok(timed(without_counters(recording, &steps)))
+}
+
+/// Rows before which the time jumps.
+fn jumps(
+    path: &Path,
+    table: &Table,
+    text: &str,
+    clock: &Clock,
+) -> Result<Vec<usize>, RecordingError> {
+    let mut times = Vec::new();
+    read_cells(path, table, text, &[clock.column], |_, _, cell| {
+        times.push(clock.seconds(table, cell).unwrap_or(f64::NAN));
+        Ok(0.0)
+    })?;
+    Ok(timestamps::jumps(&times))
 }
 
 /// The columns to read, and whether somebody named them: of others those that count are still to be left out.
@@ -216,6 +236,7 @@ fn read_cells(
         samples,
         columns: kept.iter().map(|c| table.names[*c].clone()).collect(),
         sample_rate: None,
+        jumps: Vec::new(),
     })
 }
 
@@ -240,6 +261,7 @@ fn without_counters(recording: Recording, steps: &[Steps]) -> Recording {
         columns: columns.filter_map(|(name, keep)| keep.then_some(name)).collect(),
         path: recording.path,
         sample_rate: recording.sample_rate,
+        jumps: recording.jumps,
     }
 }
 
@@ -311,6 +333,19 @@ mod tests {
         assert_eq!(read(&lines(20, |i| format!("{i}\n"))).shape, [20, 1]);
         assert_eq!(read(&lines(20, |i| format!("{i},{}\n", 2 * i))).shape, [20, 2]);
         assert_eq!(read("time\n1\n2\n").shape, [2, 1]);
+    }
+
+    #[test]
+    fn timestamps_say_where_rows_are_missing() {
+        // A night is missing behind row 70.
+        let time = |i: usize| i + if i < 70 { 0 } else { 36_000 };
+        let text =
+            format!("time_ms,a\n{}", lines(120, |i| format!("{},{}\n", 1_000 * time(i), i % 7)));
+        let gaps = ReadOptions { gaps: true, ..ReadOptions::default() };
+        let recording = super::read(Path::new("a.csv"), text.as_bytes(), &gaps).unwrap();
+        assert_eq!((recording.sample_rate, &recording.jumps[..]), (Some(1.0), &[70][..]));
+        assert_eq!(recording.shape, [120, 1]);
+        assert!(read(&text).jumps.is_empty());
     }
 
     #[test]

@@ -48,13 +48,7 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Recording, RecordingErro
         0x0d => numbers(data, f32::from_be_bytes),
         _ => numbers(data, |b| f64::from_be_bytes(b) as f32),
     };
-    Ok(Recording {
-        path: path.to_path_buf(),
-        shape,
-        samples,
-        columns: Vec::new(),
-        sample_rate: None,
-    })
+    Ok(Recording { shape, samples, ..Recording::empty(path) })
 }
 
 fn numbers<const N: usize>(data: &[u8], to: impl Fn([u8; N]) -> f32) -> Vec<f32> {

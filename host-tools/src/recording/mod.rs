@@ -52,6 +52,9 @@ pub struct Recording {
     pub columns: Vec<String>,
     /// Frames a second, where the file says: a WAV header, a column of timestamps.
     pub sample_rate: Option<f64>,
+    /// Rows before which the timestamps jump, where missing samples are read ([`ReadOptions::gaps`]) and the file has
+    /// timestamps: the rows on either side do not follow one another.
+    pub jumps: Vec<usize>,
 }
 
 impl Recording {
@@ -104,8 +107,14 @@ impl Recording {
 
     /// Nothing of a file.
     fn empty(path: &Path) -> Self {
-        let (samples, columns) = (Vec::new(), Vec::new());
-        Self { path: path.to_path_buf(), shape: Vec::new(), samples, columns, sample_rate: None }
+        Self {
+            path: path.to_path_buf(),
+            shape: Vec::new(),
+            samples: Vec::new(),
+            columns: Vec::new(),
+            sample_rate: None,
+            jumps: Vec::new(),
+        }
     }
 
     /// Finite, or with NaN where samples are missing.
@@ -143,7 +152,7 @@ impl Recording {
                 unit: "samples",
             });
         }
-        let recording = Self { path, shape, samples, columns: Vec::new(), sample_rate: None };
+        let recording = Self { shape, samples, ..Self::empty(&path) };
         recording.check_finite(0)?;
         Ok(recording)
     }
@@ -175,6 +184,8 @@ impl Recording {
         self.samples.truncate(range.end * row_len);
         self.samples.drain(..range.start * row_len);
         self.shape[0] = range.len();
+        self.jumps.retain(|row| range.start < *row && *row < range.end);
+        self.jumps.iter_mut().for_each(|row| *row -= range.start);
         Ok(self)
     }
 

@@ -78,13 +78,7 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Recording, RecordingErro
     if samples.is_empty() {
         return Err(RecordingError::Empty { path: path.to_path_buf() });
     }
-    Ok(Recording {
-        path: path.to_path_buf(),
-        shape,
-        samples,
-        columns: Vec::new(),
-        sample_rate: None,
-    })
+    Ok(Recording { shape, samples, ..Recording::empty(path) })
 }
 
 /// Types of plain numbers, little-endian.

@@ -63,12 +63,12 @@ pub(super) fn read(
         columns.push((column.name().to_string(), values));
     }
     let time = all.iter().find(|(_, column)| is_time(column) && is_number(column));
-    let sample_rate = match time {
-        Some((index, column)) => {
-            timestamps::rate_of(&read_column(&file, *index, column).map_err(failed)?)
-        }
-        None => None,
+    let times = match time {
+        Some((index, column)) => read_column(&file, *index, column).map_err(failed)?,
+        None => Vec::new(),
     };
+    let sample_rate = timestamps::rate_of(&times);
+    let jumps = if options.gaps { timestamps::jumps(&times) } else { Vec::new() };
     if !is_named {
         drop_counters(path, &mut columns);
     }
@@ -83,6 +83,7 @@ pub(super) fn read(
         samples: (0..rows).flat_map(row).collect(),
         columns: columns.iter().map(|(name, _)| name.clone()).collect(),
         sample_rate,
+        jumps,
     })
 }
 

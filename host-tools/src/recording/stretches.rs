@@ -60,7 +60,7 @@ impl Recording {
             }
             let shape = [&[read], &reader.shape()[1..]].concat();
             let (columns, sample_rate) = (reader.columns(), reader.sample_rate());
-            let recording = Self { path: path.into(), shape, samples, columns, sample_rate };
+            let recording = Self { shape, samples, columns, sample_rate, ..Self::empty(path) };
             stretches.push(recording.checked_from(start, options)?);
         }
         if stretches.is_empty() {

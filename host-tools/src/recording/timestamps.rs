@@ -48,34 +48,86 @@ fn named_unit(name: &str) -> Option<f64> {
     }
 }
 
-/// Frames a second by the first column of timestamps, if there is one: the reciprocal of the
-/// median step between the first lines.
-pub(super) fn rate(table: &Table) -> Option<f64> {
-    let data = &table.sniffed[usize::from(table.has_header)..];
-    let by_column = |column: usize| {
-        let number = |cell: &str| table.number_f64(column, cell);
-        let named = table.has_header
-            && is_named(&table.names[column])
-            && !is_row_number(&table.names[column]);
-        let by_name = table.has_header.then(|| named_unit(&table.names[column])).flatten();
-        let times: Option<Vec<(f64, f64)>> = data
-            .iter()
-            .map(|record| {
-                let cell = record.get(column)?;
-                match number(cell) {
-                    Some(time) => named.then(|| (time, by_name.unwrap_or_else(|| unit(time)))),
-                    None => Some((seconds(cell)?, 1.0)),
-                }
-            })
-            .collect();
-        let times = times.filter(|times| times.len() > 2)?;
-        let mut steps: Vec<f64> = times.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-        steps.sort_by(f64::total_cmp);
-        // The unit last: an epoch in seconds has few digits left for fractions.
-        let step = steps[steps.len() / 2] / times[0].1;
-        (step.is_finite() && step > 0.0).then(|| 1.0 / step)
+/// A column of timestamps.
+pub(super) struct Clock {
+    /// Its place.
+    pub(super) column: usize,
+    /// The header says that numbers are times.
+    is_named: bool,
+    /// Units a second, where the header tells.
+    unit: Option<f64>,
+    /// Seconds from row to row: the median of the first lines.
+    step: f64,
+}
+
+impl Clock {
+    /// The first column of timestamps, if there is one.
+    pub(super) fn of(table: &Table) -> Option<Self> {
+        let data = &table.sniffed[usize::from(table.has_header)..];
+        let by_column = |column: usize| {
+            let name = table.has_header.then(|| &*table.names[column]);
+            let clock = Self {
+                column,
+                is_named: name.is_some_and(|name| is_named(name) && !is_row_number(name)),
+                unit: name.and_then(named_unit),
+                step: 0.0,
+            };
+            let times: Option<Vec<(f64, f64)>> =
+                data.iter().map(|record| clock.time(table, record.get(column)?)).collect();
+            let times = times.filter(|times| times.len() > 2)?;
+            let mut steps: Vec<f64> = times.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+            steps.sort_by(f64::total_cmp);
+            // The unit last: an epoch in seconds has few digits left for fractions.
+            let step = steps[steps.len() / 2] / times[0].1;
+            (step.is_finite() && step > 0.0).then_some(Self { step, ..clock })
+        };
+        (0..table.names.len()).find_map(by_column)
+    }
+
+    /// Frames a second: the reciprocal of the median step between the first lines.
+    pub(super) fn rate(&self) -> f64 {
+        1.0 / self.step
+    }
+
+    /// A cell's time in seconds.
+    pub(super) fn seconds(&self, table: &Table, cell: &str) -> Option<f64> {
+        self.time(table, cell).map(|(time, unit)| time / unit)
+    }
+
+    /// A cell's time, and its units a second.
+    fn time(&self, table: &Table, cell: &str) -> Option<(f64, f64)> {
+        match table.number_f64(self.column, cell) {
+            Some(time) => self.is_named.then(|| (time, self.unit.unwrap_or_else(|| unit(time)))),
+            None => Some((seconds(cell)?, 1.0)),
+        }
+    }
+}
+
+/// Rows that may be missing before a time jumps: as many as `picovae fit` bridges.
+const MISSING: f64 = 5.0;
+/// Jumps are believed where they are at most one in so many rows: times that leap more often are no clock of a
+/// stream.
+const RARE: usize = 50;
+
+/// Rows before which the time jumps: by more rows than may be missing at the median step, or back by one or more. NaN is
+/// no time.
+pub(super) fn jumps(times: &[f64]) -> Vec<usize> {
+    let known: Vec<(usize, f64)> =
+        times.iter().copied().enumerate().filter(|(_, time)| time.is_finite()).collect();
+    let each =
+        || known.windows(2).map(|pair| (pair[1].0, pair[1].0 - pair[0].0, pair[1].1 - pair[0].1));
+    let mut steps: Vec<f64> = each().map(|(_, rows, time)| time / rows as f64).collect();
+    steps.sort_by(f64::total_cmp);
+    let Some(&step) = steps.get(steps.len() / 2).filter(|step| **step > 0.0) else {
+        return Vec::new();
     };
-    (0..table.names.len()).find_map(by_column)
+    let jumps = each().filter(|(_, rows, time)| {
+        let missing = time / step - *rows as f64;
+        // Half a row of jitter.
+        missing > MISSING + 0.5 || missing < -(*rows as f64) - 0.5
+    });
+    let jumps: Vec<usize> = jumps.map(|(row, ..)| row).collect();
+    if jumps.len() * RARE > times.len() { Vec::new() } else { jumps }
 }
 
 /// Frames a second of times whose unit their size tells: the reciprocal of the first lines' median step.
@@ -104,7 +156,8 @@ fn unit(time: f64) -> f64 {
 }
 
 /// Seconds of a date and time as ISO 8601 writes it, `2020-03-09 10:14:33.5`, or of a time alone, also of
-/// half a day; time zones are ignored. Of dates in another order only steps within a day are right, which is what most are.
+/// half a day; time zones are ignored. Dates may begin with the day (`31.12.2020`, `31/12/2020`) or the month
+/// (`12/31/2020`); of days up to the twelfth before a slash only steps within a day are right.
 pub(super) fn seconds(cell: &str) -> Option<f64> {
     let (cell, noon) = match cell.rsplit_once(' ') {
         Some((rest, half)) if half.eq_ignore_ascii_case("am") => (rest, Some(0.0)),
@@ -130,10 +183,18 @@ pub(super) fn seconds(cell: &str) -> Option<f64> {
     Some(days as f64 * 86_400.0 + hours * 3_600.0 + minutes * 60.0 + seconds)
 }
 
-/// Days of a date.
+/// Days of a date, year, month or day first.
 fn days(date: &str) -> Option<i64> {
+    let is_dotted = date.contains('.');
     let mut date = date.split(['-', '/', '.']).map(|part| part.parse::<i64>().ok());
-    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let fields = (date.next()??, date.next()??, date.next()??);
+    let (year, month, day) = match fields {
+        (day, month, year) if day <= 31 && year > 31 && (is_dotted || day > 12) => {
+            (year, month, day)
+        }
+        (month, day, year) if month <= 12 && year > 31 => (year, month, day),
+        _ => fields,
+    };
     // Months of a year that begins in March, so that the leap day comes last.
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
     Some(365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day)
@@ -221,7 +282,7 @@ mod tests {
     fn the_rate_follows_from_the_median_step() {
         let rate_of = |text: &str| {
             let table = Table::sniff(std::path::Path::new("a.csv"), text).unwrap();
-            rate(&table)
+            Clock::of(&table).map(|clock| clock.rate())
         };
         let dated = "datetime;x\n2020-02-28 23:59:58;1\n2020-02-28 23:59:59;2\n2020-02-29 00:00:00;3\n\
                      2020-02-29 00:00:09;4\n2020-02-29 00:00:10;4\n";
@@ -241,5 +302,37 @@ mod tests {
         assert_eq!(rate_of(dots), Some(0.2));
         assert_eq!(rate_of("index,x\n0,1\n1,2\n2,1\n"), None);
         assert_eq!(rate_of("a,b\n1,1\n2,2\n3,1\n"), None);
+    }
+
+    #[test]
+    fn times_jump_where_more_than_a_few_rows_are_missing() {
+        let mut times: Vec<f64> = (0..1_000).map(|i| 1.7e9 + f64::from(i) * 0.5).collect();
+        // Jitter, five missing rows, and a row without a time are no jump.
+        times[100] += 0.2;
+        times[300..].iter_mut().for_each(|time| *time += 2.5);
+        times[400] = f64::NAN;
+        assert!(jumps(&times).is_empty());
+        times[500..].iter_mut().for_each(|time| *time += 3.0);
+        times[700] = f64::NAN;
+        times[701..].iter_mut().for_each(|time| *time -= 80.0);
+        assert_eq!(jumps(&times), [500, 701]);
+        // Every tenth row: no clock.
+        let leaps: Vec<f64> = (0..1_000).map(|i| f64::from(i + i / 10 * 50)).collect();
+        assert!(jumps(&leaps).is_empty());
+        assert!(jumps(&[]).is_empty());
+        assert!(jumps(&[f64::NAN; 9]).is_empty());
+        assert!(jumps(&[5.0; 90]).is_empty());
+    }
+
+    #[test]
+    fn days_follow_one_another_in_every_order() {
+        for [last, first] in [
+            ["2020-12-31 23:59:59", "2021-01-01 00:00:00"],
+            ["31.12.2020 23:59:59", "01.01.2021 00:00:00"],
+            ["28/02/2021 23:59:59", "3/1/2021 00:00:00"],
+            ["12/31/2020 23:59:59", "1/1/2021 00:00:00"],
+        ] {
+            assert_eq!(seconds(first).unwrap() - seconds(last).unwrap(), 1.0, "{last}");
+        }
     }
 }

@@ -83,5 +83,5 @@ fn frames(
         return Err(RecordingError::Format { path, reason });
     }
     let shape = vec![count / channels, channels];
-    Ok(Recording { path, shape, samples, columns: Vec::new(), sample_rate })
+    Ok(Recording { shape, samples, sample_rate, ..Recording::empty(&path) })
 }
