@@ -15,6 +15,7 @@ use core::task::{Context, Poll, Waker};
 use std::vec::Vec;
 use std::{iter, vec};
 
+mod adxl34x;
 mod lis3dh;
 
 const NACK: ErrorKind = ErrorKind::NoAcknowledge(NoAcknowledgeSource::Address);
