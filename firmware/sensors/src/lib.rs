@@ -10,7 +10,9 @@
 pub mod adxl34x;
 #[cfg(feature = "lis3dh")]
 pub mod lis3dh;
-#[cfg(feature = "adxl34x")]
+#[cfg(feature = "mpu6050")]
+pub mod mpu6050;
+#[cfg(any(feature = "adxl34x", feature = "mpu6050"))]
 mod registers;
 pub mod supervise;
 
