@@ -10,6 +10,8 @@
 pub mod adxl34x;
 #[cfg(feature = "lis3dh")]
 pub mod lis3dh;
+#[cfg(feature = "lsm6ds")]
+pub mod lsm6ds;
 #[cfg(feature = "mpu6050")]
 pub mod mpu6050;
 #[cfg(any(feature = "adxl34x", feature = "mpu6050"))]

@@ -57,7 +57,7 @@ pub trait Sensor<const N: usize> {
 
 /// What [`Sensor::read`] gives where a fault befell what is behind so many whole frames: those first, the fault with the
 /// next call, which finds it in `torn`.
-#[cfg(any(feature = "adxl34x", feature = "lis3dh", feature = "mpu6050"))]
+#[cfg(any(feature = "adxl34x", feature = "lis3dh", feature = "lsm6ds", feature = "mpu6050"))]
 pub(crate) fn whole_first(
     count: usize,
     fault: Fault,

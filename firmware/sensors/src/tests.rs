@@ -17,6 +17,7 @@ use std::{iter, vec};
 
 mod adxl34x;
 mod lis3dh;
+mod lsm6ds;
 mod mpu6050;
 
 const NACK: ErrorKind = ErrorKind::NoAcknowledge(NoAcknowledgeSource::Address);
