@@ -7,7 +7,7 @@ use embedded_hal_async::i2c::I2c;
 pub use lis2dh::Sa0Pad;
 use lis2dh::{AccelerationData, Error, Lis2dh, OutputDataRate, Register};
 
-use crate::supervise::{Fault, Sensor};
+use crate::supervise::{Fault, Sensor, whole_first};
 
 /// Raw counts a g in what [`Sensor::read`] gives: 12 bits over 4 g, left-justified.
 pub const COUNTS_PER_G: i32 = 16_384;
@@ -108,13 +108,8 @@ impl<I: I2c> Sensor<3> for Lis3dh<I> {
         for frame in frames.iter_mut().take(status.sample_count.into()) {
             let mut sample = [AccelerationData::default()];
             if let Err(error) = self.chip.read_data(&mut sample).await {
-                // This one may have left the FIFO, and is in no frame. Those before it are whole and come first.
-                let fault = fault(error);
-                if count == 0 {
-                    return Err(fault);
-                }
-                self.torn = Some(fault);
-                break;
+                // This one may have left the FIFO, and is in no frame.
+                return whole_first(count, fault(error), &mut self.torn);
             }
             let [AccelerationData { x, y, z }] = sample;
             *frame = [x, y, z];

@@ -55,6 +55,21 @@ pub trait Sensor<const N: usize> {
     fn read(&mut self, frames: &mut [[i16; N]]) -> impl Future<Output = Result<usize, Fault>>;
 }
 
+/// What [`Sensor::read`] gives where a fault befell what is behind so many whole frames: those first, the fault with the
+/// next call, which finds it in `torn`.
+#[cfg(any(feature = "adxl34x", feature = "lis3dh", feature = "lsm6ds", feature = "mpu6050"))]
+pub(crate) fn whole_first(
+    count: usize,
+    fault: Fault,
+    torn: &mut Option<Fault>,
+) -> Result<usize, Fault> {
+    if count == 0 {
+        return Err(fault);
+    }
+    *torn = Some(fault);
+    Ok(count)
+}
+
 /// How much is tried, and how soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
