@@ -206,6 +206,8 @@ async fn sampling(
 }
 
 /// A recording as one stream: what a board does with a sensor. `false` where something failed.
+// Not part of its caller, which `cargo xtask image-check` would take the executor's panics for.
+#[inline(never)]
 pub fn run(
     watch: &mut Watch<'_, '_>,
     stream: Stream,
