@@ -3,16 +3,7 @@
 use super::*;
 use crate::lsm6ds::{COUNTS_PER_G, Chip, Lsm6ds, Sa0Pad};
 
-/// The sensor's, with its pin low.
-const ADDRESS: u8 = 0x6a;
-
-fn set(register: u8, value: u8) -> Transaction {
-    Transaction::write(ADDRESS, vec![register, value])
-}
-
-fn get(register: u8, bytes: &[u8]) -> Transaction {
-    Transaction::write_read(ADDRESS, vec![register], bytes.to_vec())
-}
+every_family!(at: 0x6a, identity: 0x0f, other: 0x6a, status: get(0x3a, &[1, 0]));
 
 /// The FIFO bypassed, then continuous.
 fn emptying() -> Vec<Transaction> {
@@ -53,10 +44,6 @@ fn sensor(bus: Mock) -> Lsm6ds<Mock> {
     Lsm6ds::new(bus, Chip::Lsm6dso, Sa0Pad::Low)
 }
 
-fn check(bus: Vec<Vec<Transaction>>, pauses_ms: &[u32], results: &[Result<usize, Fault>]) {
-    super::check(sensor, bus, pauses_ms, results);
-}
-
 #[test]
 fn counts_are_little_endian_in_the_order_of_the_axes() {
     let word = [0x11, 0x01, 0x00, 0x00, 0xc0, 0x00, 0x40];
@@ -84,7 +71,7 @@ fn words_of_other_sensors_are_no_samples() {
 
 #[test]
 fn an_lsm6dsv16x_has_other_codes_and_its_status_elsewhere() {
-    let at = |register, bytes: &[u8]| Transaction::write_read(0x6b, vec![register], bytes.to_vec());
+    let at = |register, bytes: &[u8]| get_at(0x6b, register, bytes);
     let settings = [
         (0x12, 0x44),
         (0x17, 0x00),
@@ -97,18 +84,13 @@ fn an_lsm6dsv16x_has_other_codes_and_its_status_elsewhere() {
         (0x0a, 0x00),
         (0x0a, 0x06),
     ];
-    let settings =
-        settings.map(|(register, value)| Transaction::write(0x6b, vec![register, value]));
+    let settings = settings.map(|(register, value)| set_at(0x6b, register, value));
     let mut bus = vec![at(0x0f, &[0x70])];
     bus.extend(settings);
     bus.push(at(0x1b, &[0x00, 0x00]));
     let sensor = |bus| Lsm6ds::new(bus, Chip::Lsm6dsv16x, Sa0Pad::High);
     let read = vec![at(0x1b, &[2, 0]), at(0x78, &words(2, 2, 6))];
-    let overrun = vec![
-        at(0x1b, &[0x00, 0x49]),
-        Transaction::write(0x6b, vec![0x0a, 0x00]),
-        Transaction::write(0x6b, vec![0x0a, 0x06]),
-    ];
+    let overrun = vec![at(0x1b, &[0x00, 0x49]), set_at(0x6b, 0x0a, 0x00), set_at(0x6b, 0x0a, 0x06)];
     let results = [Ok(2), Err(Fault::Overrun { lost: 256 }), Ok(2)];
     super::check(sensor, vec![bus, read.clone(), overrun, read], &[0], &results);
 }
@@ -129,14 +111,7 @@ fn a_nack_within_a_burst_is_told_and_the_next_read_goes_on() {
 fn a_fault_behind_a_whole_burst_is_told_behind_its_samples() {
     let failed = get(0x78, &words(3, 2, 0)).with_error(ErrorKind::Bus);
     let torn = vec![get(0x3a, &[11, 0]), get(0x78, &words(8, 2, 1)), failed];
-    let mut bus = Mock::new(&[start(), torn, samples(2, 5)].concat());
-    let mut sensor = sensor(bus.clone());
-    let mut frames = [[0; 3]; 12];
-    assert_eq!(now(sensor.start()), Ok(()));
-    assert_eq!(now(sensor.read(&mut frames)), Ok(8));
-    assert_eq!(now(sensor.read(&mut frames)), Err(Fault::Bus));
-    assert_eq!(now(sensor.read(&mut frames)), Ok(2));
-    bus.done();
+    reads(sensor, vec![start(), torn, samples(2, 5)], &[Ok(8), Err(Fault::Bus), Ok(2)]);
 }
 
 #[test]
@@ -147,59 +122,4 @@ fn an_overrun_is_told_and_sampling_goes_on_without_a_restart() {
         let results = [Err(Fault::Overrun { lost: 512 }), Ok(2)];
         check(vec![start(), overrun, samples(2, 1)], &[0], &results);
     }
-}
-
-#[test]
-fn samples_are_read_as_they_come() {
-    let bus = vec![start(), samples(3, 1), samples(0, 0), samples(2, 9)];
-    check(bus, &[0], &[Ok(3), Ok(0), Ok(2)]);
-}
-
-#[test]
-fn nobody_answers_and_the_pauses_grow() {
-    let absent = || vec![get(0x0f, &[0]).with_error(NACK)];
-    let none = Err(Fault::NoAcknowledge);
-    check(vec![absent(), absent(), start(), samples(1, 1)], &[0, 10, 20], &[none, none, Ok(1)]);
-}
-
-#[test]
-fn another_device_is_named() {
-    let other = vec![get(0x0f, &[0x6a])];
-    let bus = vec![other, start(), samples(1, 1)];
-    check(bus, &[0, 10], &[Err(Fault::Identity { found: 0x6a }), Ok(1)]);
-}
-
-#[test]
-fn a_start_that_fails_half_way_is_begun_again() {
-    let mut half = start();
-    half.truncate(4);
-    half.push(set(0x11, 0x00).with_error(ErrorKind::Bus));
-    check(vec![half, start(), samples(1, 1)], &[0, 10], &[Err(Fault::Bus), Ok(1)]);
-}
-
-#[test]
-fn a_bus_error_is_told_and_the_next_read_goes_on() {
-    let failed = vec![get(0x3a, &[1, 0]).with_error(ErrorKind::ArbitrationLoss)];
-    check(vec![start(), failed, samples(1, 1)], &[0], &[Err(Fault::Bus), Ok(1)]);
-}
-
-#[test]
-fn a_bus_that_fails_on_is_told_each_time_and_the_sensor_restarted() {
-    let failed = || vec![get(0x3a, &[1, 0]).with_error(ErrorKind::Bus)];
-    let bus = vec![start(), failed(), failed(), start(), samples(1, 1), failed(), samples(1, 2)];
-    let bad = Err(Fault::Bus);
-    check(bus, &[0, 10], &[bad, bad, Ok(1), bad, Ok(1)]);
-}
-
-#[test]
-fn stuck_data_restart_the_sensor() {
-    let bus = vec![start(), samples(4, 7), samples(2, 7), start(), samples(4, 7), samples(1, 8)];
-    check(bus, &[0, 10], &[Ok(4), Err(Fault::Stuck), Ok(4), Ok(1)]);
-}
-
-#[test]
-fn a_sensor_that_lost_its_settings_is_set_again() {
-    let none = || samples(0, 0);
-    let bus = vec![start(), samples(1, 1), none(), none(), none(), start(), samples(1, 2)];
-    check(bus, &[0, 10], &[Ok(1), Ok(0), Ok(0), Err(Fault::Silent), Ok(1)]);
 }

@@ -3,16 +3,7 @@
 use super::*;
 use crate::mpu6050::{Ad0Pad, COUNTS_PER_G, FIFO_LEN, Mpu6050};
 
-/// The sensor's, with its pin low.
-const ADDRESS: u8 = 0x68;
-
-fn set(register: u8, value: u8) -> Transaction {
-    Transaction::write(ADDRESS, vec![register, value])
-}
-
-fn get(register: u8, bytes: &[u8]) -> Transaction {
-    Transaction::write_read(ADDRESS, vec![register], bytes.to_vec())
-}
+every_family!(at: 0x68, identity: 0x75, other: 0x70, status: fifo_bytes(6));
 
 /// Nothing into the FIFO, off, reset, on, the accelerometer into it; the overflow's bit cleared.
 fn emptying() -> Vec<Transaction> {
@@ -40,18 +31,14 @@ fn burst(count: usize, x: u8) -> Transaction {
 }
 
 /// A read of at most one burst; INT_STATUS behind it, where there is anything.
-fn samples(count: u16, x: u8) -> Vec<Transaction> {
+fn samples(count: u8, x: u8) -> Vec<Transaction> {
     let some = [burst(count.into(), x), get(0x3a, &[0x01])];
     let some = some.into_iter().take(if count > 0 { 2 } else { 0 });
-    iter::once(fifo_bytes(6 * count)).chain(some).collect()
+    iter::once(fifo_bytes(6 * u16::from(count))).chain(some).collect()
 }
 
 fn sensor(bus: Mock) -> Mpu6050<Mock> {
     Mpu6050::new(bus, Ad0Pad::Low)
-}
-
-fn check(bus: Vec<Vec<Transaction>>, pauses_ms: &[u32], results: &[Result<usize, Fault>]) {
-    super::check(sensor, bus, pauses_ms, results);
 }
 
 const LOST: Result<usize, Fault> = Err(Fault::Overrun { lost: FIFO_LEN as u16 });
@@ -75,10 +62,7 @@ fn a_long_fifo_takes_more_than_one_burst() {
 
 #[test]
 fn the_other_address_is_used() {
-    let mut bus = Mock::new(&[Transaction::write_read(0x69, vec![0x75], vec![0x00])]);
-    let mut sensor = Mpu6050::new(bus.clone(), Ad0Pad::High);
-    assert_eq!(now(sensor.start()), Err(Fault::Identity { found: 0 }));
-    bus.done();
+    asks(|bus| Mpu6050::new(bus, Ad0Pad::High), 0x69, 0x75);
 }
 
 #[test]
@@ -97,14 +81,8 @@ fn a_nack_within_a_burst_leaves_no_ragged_sample_behind() {
 #[test]
 fn a_fault_behind_a_whole_burst_is_told_behind_its_samples() {
     let torn = vec![fifo_bytes(66), burst(8, 1), burst(3, 0).with_error(ErrorKind::Bus)];
-    let mut bus = Mock::new(&[start(), torn, emptying(), samples(2, 5)].concat());
-    let mut sensor = sensor(bus.clone());
-    let mut frames = [[0; 3]; 12];
-    assert_eq!(now(sensor.start()), Ok(()));
-    assert_eq!(now(sensor.read(&mut frames)), Ok(8));
-    assert_eq!(now(sensor.read(&mut frames)), Err(Fault::Bus));
-    assert_eq!(now(sensor.read(&mut frames)), Ok(2));
-    bus.done();
+    let bus = vec![start(), torn, emptying(), samples(2, 5)];
+    reads(sensor, bus, &[Ok(8), Err(Fault::Bus), Ok(2)]);
 }
 
 #[test]
@@ -131,59 +109,4 @@ fn without_the_status_behind_them_samples_are_not_given() {
     let read = vec![fifo_bytes(6), burst(1, 1), get(0x3a, &[0]).with_error(NACK)];
     let bus = vec![start(), read, emptying(), samples(1, 2)];
     check(bus, &[0], &[Err(Fault::NoAcknowledge), Ok(1)]);
-}
-
-#[test]
-fn samples_are_read_as_they_come() {
-    let bus = vec![start(), samples(3, 1), samples(0, 0), samples(2, 9)];
-    check(bus, &[0], &[Ok(3), Ok(0), Ok(2)]);
-}
-
-#[test]
-fn nobody_answers_and_the_pauses_grow() {
-    let absent = || vec![get(0x75, &[0]).with_error(NACK)];
-    let none = Err(Fault::NoAcknowledge);
-    check(vec![absent(), absent(), start(), samples(1, 1)], &[0, 10, 20], &[none, none, Ok(1)]);
-}
-
-#[test]
-fn another_device_is_named() {
-    let other = vec![get(0x75, &[0x70])];
-    let bus = vec![other, start(), samples(1, 1)];
-    check(bus, &[0, 10], &[Err(Fault::Identity { found: 0x70 }), Ok(1)]);
-}
-
-#[test]
-fn a_start_that_fails_half_way_is_begun_again() {
-    let mut half = start();
-    half.truncate(4);
-    half.push(set(0x19, 0x04).with_error(ErrorKind::Bus));
-    check(vec![half, start(), samples(1, 1)], &[0, 10], &[Err(Fault::Bus), Ok(1)]);
-}
-
-#[test]
-fn a_bus_error_is_told_and_the_next_read_goes_on() {
-    let failed = vec![fifo_bytes(6).with_error(ErrorKind::ArbitrationLoss)];
-    check(vec![start(), failed, samples(1, 1)], &[0], &[Err(Fault::Bus), Ok(1)]);
-}
-
-#[test]
-fn a_bus_that_fails_on_is_told_each_time_and_the_sensor_restarted() {
-    let failed = || vec![fifo_bytes(6).with_error(ErrorKind::Bus)];
-    let bus = vec![start(), failed(), failed(), start(), samples(1, 1), failed(), samples(1, 2)];
-    let bad = Err(Fault::Bus);
-    check(bus, &[0, 10], &[bad, bad, Ok(1), bad, Ok(1)]);
-}
-
-#[test]
-fn stuck_data_restart_the_sensor() {
-    let bus = vec![start(), samples(4, 7), samples(2, 7), start(), samples(4, 7), samples(1, 8)];
-    check(bus, &[0, 10], &[Ok(4), Err(Fault::Stuck), Ok(4), Ok(1)]);
-}
-
-#[test]
-fn a_sensor_that_lost_its_settings_is_set_again() {
-    let none = || samples(0, 0);
-    let bus = vec![start(), samples(1, 1), none(), none(), none(), start(), samples(1, 2)];
-    check(bus, &[0, 10], &[Ok(1), Ok(0), Ok(0), Err(Fault::Silent), Ok(1)]);
 }
