@@ -1,7 +1,7 @@
 //! Recordings of any shape as clips without gaps.
 
 use super::FitError;
-use crate::recording::{Recording, RecordingError};
+use crate::recording::{BRIDGED, Recording, RecordingError};
 
 /// Samples of one stretch of time, `[frames][channels]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,8 +27,6 @@ pub(super) struct Clips {
 /// Most columns that an array of two axes is taken to have as channels; wider rows are
 /// windows of one channel.
 const MOST_CHANNELS: usize = 64;
-/// Gaps of up to so many frames are bridged by a straight line.
-const BRIDGED: usize = 5;
 /// Share of missing frames from which a channel is no channel.
 const MISSING: f64 = 0.5;
 /// Clips of one length from which they are taken as they are, instead of cut in time.
@@ -48,8 +46,9 @@ impl Clips {
         for (source, mut recording) in recordings.into_iter().enumerate() {
             all.notes.extend(align(&mut recording, &all.columns));
             let (count, frames, found) = shape_of(&recording, channels, window)?;
+            let name =
+                recording.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if (2..=8).contains(&count) && recording.shape.len() == 2 {
-                let name = recording.path.file_name().unwrap_or_default().to_string_lossy();
                 all.notes.push(format!(
                     "{name}: its {count} rows of {frames} values are taken for {count} recordings of one channel; \
                      if they are channels, transpose the array"
@@ -77,14 +76,12 @@ impl Clips {
             }
             cut = cut.saturating_sub(recording.jumps.len());
             if bridged + cut > 0 {
-                let name = recording.path.file_name().unwrap_or_default().to_string_lossy();
                 all.notes.push(format!(
                     "{name}: {bridged} missing samples were bridged, {cut} longer gaps cut the recording"
                 ));
             }
-            if !recording.jumps.is_empty() {
-                let name = recording.path.file_name().unwrap_or_default().to_string_lossy();
-                let (jumps, first) = (recording.jumps.len(), recording.jumps[0]);
+            if let [first, ..] = recording.jumps[..] {
+                let jumps = recording.jumps.len();
                 all.notes.push(format!(
                     "{name}: its timestamps jump {jumps} times, first at row {first}: what follows is a stretch of its own"
                 ));

@@ -15,39 +15,33 @@ pub(super) fn read(
     let text = &*csv_table::text(path, bytes)?;
     let table = Table::sniff(path, text)?;
     let clock = Clock::of(&table);
-    let sample_rate = clock.as_ref().map(Clock::rate);
-    let jumps = match &clock {
-        Some(clock) if options.gaps => jumps(path, &table, text, clock)?,
-        _ => Vec::new(),
-    };
-    let timed = |recording: Recording| Recording { sample_rate, jumps, ..recording };
     let (kept, is_named) = columns_to_read(path, &table, options)?;
-    if is_named {
-        return read_numbers(path, &table, text, &kept, options.gaps, |_, _| {}).map(timed);
-    }
     let mut steps = vec![Steps::default(); kept.len()];
-    let recording = read_numbers(path, &table, text, &kept, options.gaps, |at, cell| {
-        let steps = &mut steps[at];
-        if steps.may_count() {
-            steps.push(table.number_f64(kept[at], cell).unwrap_or(f64::NAN));
-        }
-    })?;
-    Ok(timed(without_counters(recording, &steps)))
-}
-
-/// Rows before which the time jumps.
-fn jumps(
-    path: &Path,
-    table: &Table,
-    text: &str,
-    clock: &Clock,
-) -> Result<Vec<usize>, RecordingError> {
     let mut times = Vec::new();
-    read_cells(path, table, text, &[clock.column], |_, _, cell| {
-        times.push(clock.seconds(table, cell).unwrap_or(f64::NAN));
-        Ok(0.0)
-    })?;
-    Ok(timestamps::jumps(&times))
+    let mut at = 0;
+    let recording = read_cells(
+        path,
+        &table,
+        text,
+        &kept,
+        |row| {
+            if let Some(clock) = clock.as_ref().filter(|_| options.gaps) {
+                let cell = row.get(clock.column).unwrap_or_default();
+                times.push(clock.seconds(&table, cell).unwrap_or(f64::NAN));
+            }
+        },
+        |column, line, cell| {
+            let steps = &mut steps[at];
+            at = (at + 1) % kept.len();
+            if !is_named && steps.may_count() {
+                steps.push(table.number_f64(column, cell).unwrap_or(f64::NAN));
+            }
+            number(path, &table, column, line, cell, options.gaps)
+        },
+    )?;
+    let recording = if is_named { recording } else { without_counters(recording, &steps) };
+    let sample_rate = clock.as_ref().map(Clock::rate);
+    Ok(Recording { sample_rate, jumps: timestamps::jumps(&times), ..recording })
 }
 
 /// The columns to read, and whether somebody named them: of others those that count are still to be left out.
@@ -124,11 +118,21 @@ pub(super) fn read_labels(
     let value = |column: usize, cell: &str| {
         table.number(column, cell).or_else(|| label_words::value(cell).map(f32::from))
     };
-    read_cells(path, &table, text, &kept, |column, line, cell| {
-        let label_text =
-            || RecordingError::LabelText { path: path.to_path_buf(), line, cell: cell.to_string() };
-        value(column, cell).filter(|value| value.is_finite()).ok_or_else(label_text)
-    })
+    read_cells(
+        path,
+        &table,
+        text,
+        &kept,
+        |_| {},
+        |column, line, cell| {
+            let label_text = || RecordingError::LabelText {
+                path: path.to_path_buf(),
+                line,
+                cell: cell.to_string(),
+            };
+            value(column, cell).filter(|value| value.is_finite()).ok_or_else(label_text)
+        },
+    )
 }
 
 /// Whether the first line of a text without numbers names the columns: it
@@ -156,24 +160,6 @@ fn word_columns(table: &Table) -> Vec<usize> {
             !data.is_empty() && cells.all(|cell| label_words::value(cell).is_some())
         })
         .collect()
-}
-
-/// Reads columns of finite numbers; `watch` sees every cell with its place
-/// among `kept`.
-fn read_numbers(
-    path: &Path,
-    table: &Table,
-    text: &str,
-    kept: &[usize],
-    gaps: bool,
-    mut watch: impl FnMut(usize, &str),
-) -> Result<Recording, RecordingError> {
-    let mut at = 0;
-    read_cells(path, table, text, kept, |column, line, cell| {
-        watch(at, cell);
-        at = (at + 1) % kept.len();
-        number(path, table, column, line, cell, gaps)
-    })
 }
 
 /// The finite number in a cell, or NaN where there is none and `gaps` are read.
@@ -210,18 +196,20 @@ pub(super) fn is_missing(cell: &str) -> bool {
     ["", "na", "n/a", "null", "none", "-", "?"].iter().any(|word| word.eq_ignore_ascii_case(cell))
 }
 
-/// Reads columns, each cell (column, line, text) by `value`.
+/// Reads columns, each cell (column, line, text) by `value`; `row` sees every row before its cells.
 fn read_cells(
     path: &Path,
     table: &Table,
     text: &str,
     kept: &[usize],
+    mut row: impl FnMut(&csv::StringRecord),
     mut value: impl FnMut(usize, u64, &str) -> Result<f32, RecordingError>,
 ) -> Result<Recording, RecordingError> {
     let mut samples = Vec::new();
     let mut rows = 0;
     for record in table.records(path, text.as_bytes()) {
         let (line, record) = record?;
+        row(&record);
         for &column in kept {
             samples.push(value(column, line, record.get(column).unwrap_or_default())?);
         }

@@ -39,6 +39,9 @@ pub use window_set::WindowSet;
 
 use std::path::{Path, PathBuf};
 
+/// Missing rows that whoever reads them ([`ReadOptions::gaps`]) bridges by a straight line; more of them are a gap.
+pub(crate) const BRIDGED: usize = 5;
+
 /// One recording: an array of finite samples in C order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {

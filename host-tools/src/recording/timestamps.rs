@@ -1,5 +1,6 @@
 //! Columns that count time or rows rather than measure anything.
 
+use super::BRIDGED;
 use super::csv_table::Table;
 
 /// Rows it takes to believe that a column counts.
@@ -75,10 +76,8 @@ impl Clock {
             let times: Option<Vec<(f64, f64)>> =
                 data.iter().map(|record| clock.time(table, record.get(column)?)).collect();
             let times = times.filter(|times| times.len() > 2)?;
-            let mut steps: Vec<f64> = times.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-            steps.sort_by(f64::total_cmp);
             // The unit last: an epoch in seconds has few digits left for fractions.
-            let step = steps[steps.len() / 2] / times[0].1;
+            let step = median(times.windows(2).map(|pair| pair[1].0 - pair[0].0))? / times[0].1;
             (step.is_finite() && step > 0.0).then_some(Self { step, ..clock })
         };
         (0..table.names.len()).find_map(by_column)
@@ -103,28 +102,30 @@ impl Clock {
     }
 }
 
-/// Rows that may be missing before a time jumps: as many as `picovae fit` bridges.
-const MISSING: f64 = 5.0;
+/// The middle of these numbers, the greater one of two; `None` of none.
+fn median(numbers: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut numbers: Vec<f64> = numbers.collect();
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied()
+}
+
 /// Jumps are believed where they are at most one in so many rows: times that leap more often are no clock of a
 /// stream.
 const RARE: usize = 50;
 
-/// Rows before which the time jumps: by more rows than may be missing at the median step, or back by one or more. NaN is
-/// no time.
+/// Rows before which the time jumps: by more rows than may be missing at the median step ([`BRIDGED`]), or back by one
+/// or more. NaN is no time.
 pub(super) fn jumps(times: &[f64]) -> Vec<usize> {
     let known: Vec<(usize, f64)> =
         times.iter().copied().enumerate().filter(|(_, time)| time.is_finite()).collect();
     let each =
         || known.windows(2).map(|pair| (pair[1].0, pair[1].0 - pair[0].0, pair[1].1 - pair[0].1));
-    let mut steps: Vec<f64> = each().map(|(_, rows, time)| time / rows as f64).collect();
-    steps.sort_by(f64::total_cmp);
-    let Some(&step) = steps.get(steps.len() / 2).filter(|step| **step > 0.0) else {
-        return Vec::new();
-    };
+    let step = median(each().map(|(_, rows, time)| time / rows as f64));
+    let Some(step) = step.filter(|step| *step > 0.0) else { return Vec::new() };
     let jumps = each().filter(|(_, rows, time)| {
         let missing = time / step - *rows as f64;
         // Half a row of jitter.
-        missing > MISSING + 0.5 || missing < -(*rows as f64) - 0.5
+        missing > BRIDGED as f64 + 0.5 || missing < -(*rows as f64) - 0.5
     });
     let jumps: Vec<usize> = jumps.map(|(row, ..)| row).collect();
     if jumps.len() * RARE > times.len() { Vec::new() } else { jumps }
@@ -133,9 +134,7 @@ pub(super) fn jumps(times: &[f64]) -> Vec<usize> {
 /// Frames a second of times whose unit their size tells: the reciprocal of the first lines' median step.
 pub(super) fn rate_of(times: &[f64]) -> Option<f64> {
     let first = times.get(..times.len().min(50)).filter(|times| times.len() > 2)?;
-    let mut steps: Vec<f64> = first.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    steps.sort_by(f64::total_cmp);
-    let step = steps[steps.len() / 2] / unit(first[0]);
+    let step = median(first.windows(2).map(|pair| pair[1] - pair[0]))? / unit(first[0]);
     (step.is_finite() && step > 0.0).then(|| 1.0 / step)
 }
 
