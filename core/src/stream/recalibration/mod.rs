@@ -15,6 +15,7 @@ mod scores;
 pub use error::{RecalibrationError, RestoreError};
 pub use memory::Recalibration;
 
+use crate::fixed::wide_division::{divide, square_root};
 use crate::model::Model;
 use crate::score::Score;
 use crate::stream::State;
@@ -194,7 +195,7 @@ impl Recalibration<'_> {
         let moved = |Score(limit): Score| {
             let beyond = limit.saturating_sub(normal.median);
             let product = u128::from(beyond.unsigned_abs()) * u128::from(seen);
-            let size = crate::fixed::wide_division::divide(product, spread.max(1) as u128);
+            let size = divide(product, spread.max(1) as u128);
             let size = size.min(i64::MAX as u64) as i64;
             Score(median.saturating_add(if beyond < 0 { -size } else { size }))
         };
@@ -229,9 +230,8 @@ impl Recalibration<'_> {
 /// `1.6 / sqrt(count)` of it: too short a distance costs more false alarms than too long a one saves, so that
 /// thresholds learnt from few scores would alarm more often than was asked for.
 fn with_error(distance: u64, count: u64) -> u64 {
-    let root = crate::fixed::wide_division::square_root(count.into());
-    let error =
-        crate::fixed::wide_division::divide(u128::from(distance) * 8, u128::from(root.max(1)) * 5);
+    let root = square_root(count.into());
+    let error = divide(u128::from(distance) * 8, u128::from(root.max(1)) * 5);
     distance.saturating_add(error)
 }
 
