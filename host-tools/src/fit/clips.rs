@@ -62,26 +62,27 @@ impl Clips {
             }
             refuse_missing(&recording, found)?;
             lengths.push((count, frames));
+            // Jumps are counted in rows: where a row is a whole clip they lie between clips, which nothing joins.
+            let jumps = if count == 1 { &recording.jumps[..] } else { &[] };
             let (mut bridged, mut cut) = (0, 0);
             for samples in recording.samples.chunks_exact((frames * found).max(1)) {
                 let mut samples = samples.to_vec();
                 bridged += bridge(&mut samples, found);
-                let whole = whole_stretches(&samples, found, source, &recording.jumps);
-                cut += whole.len().saturating_sub(1);
+                let (whole, gaps) = whole_stretches(&samples, found, source, jumps);
+                cut += gaps;
                 // A clip with a hole is no longer as long as the others.
                 if count >= MANY && whole.len() != 1 {
                     continue;
                 }
                 all.clips.extend(whole);
             }
-            cut = cut.saturating_sub(recording.jumps.len());
             if bridged + cut > 0 {
                 all.notes.push(format!(
                     "{name}: {bridged} missing samples were bridged, {cut} longer gaps cut the recording"
                 ));
             }
-            if let [first, ..] = recording.jumps[..] {
-                let jumps = recording.jumps.len();
+            if let [first, ..] = jumps {
+                let jumps = jumps.len();
                 all.notes.push(format!(
                     "{name}: its timestamps jump {jumps} times, first at row {first}: what follows is a stretch of its own"
                 ));
@@ -260,16 +261,22 @@ fn bridge(samples: &mut [f32], channels: usize) -> usize {
     filled
 }
 
-/// The stretches between frames with a hole, and from one jump in time to the next.
-fn whole_stretches(samples: &[f32], channels: usize, source: usize, jumps: &[usize]) -> Vec<Clip> {
+/// The stretches between frames with a hole, and from one jump in time to the next; how many holes lie between them.
+fn whole_stretches(
+    samples: &[f32],
+    channels: usize,
+    source: usize,
+    jumps: &[usize],
+) -> (Vec<Clip>, usize) {
     let mut clips: Vec<Clip> = Vec::new();
-    let mut open = false;
+    let (mut open, mut hole, mut gaps) = (false, false, 0);
     for (at, frame) in samples.chunks_exact(channels.max(1)).enumerate() {
         open &= jumps.binary_search(&at).is_err();
         if frame.iter().any(|x| x.is_nan()) {
-            open = false;
+            (open, hole) = (false, !clips.is_empty());
             continue;
         }
+        gaps += usize::from(std::mem::take(&mut hole));
         match clips.last_mut() {
             Some(clip) if open => {
                 clip.samples.extend_from_slice(frame);
@@ -279,7 +286,7 @@ fn whole_stretches(samples: &[f32], channels: usize, source: usize, jumps: &[usi
         }
         open = true;
     }
-    clips
+    (clips, gaps)
 }
 
 #[cfg(test)]
@@ -321,6 +328,24 @@ mod tests {
         assert_eq!(samples, [&[1.0, 2.0][..], &[3.0, 4.0, 5.0, 6.0]]);
         assert!(clips.notes[0].contains("jump 1 times, first at row 2"), "{:?}", clips.notes);
         assert_eq!(clips.notes.len(), 1);
+    }
+
+    #[test]
+    fn a_gap_is_counted_where_the_time_jumps_too() {
+        let mut jumped = recording(&[10, 1], vec![1.0; 10]);
+        jumped.samples[2..8].fill(f32::NAN);
+        jumped.jumps = vec![8];
+        let clips = Clips::new(vec![jumped], None, None).unwrap();
+        assert!(clips.notes[0].contains("1 longer gaps"), "{:?}", clips.notes);
+    }
+
+    #[test]
+    fn a_jump_in_time_lies_between_rows_that_are_clips() {
+        let mut rows = recording(&[20, 100], vec![1.0; 2_000]);
+        rows.jumps = vec![7];
+        let clips = Clips::new(vec![rows], None, None).unwrap();
+        assert!(clips.clips.iter().all(|clip| clip.frames == 100));
+        assert_eq!((clips.clips.len(), clips.notes.len()), (20, 0));
     }
 
     #[test]
