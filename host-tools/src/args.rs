@@ -113,6 +113,11 @@ pub struct Loaded {
 }
 
 impl DataArgs {
+    /// The files.
+    pub fn paths(&self) -> Vec<&Path> {
+        self.data.iter().chain(&self.labels).map(PathBuf::as_path).collect()
+    }
+
     /// Reads all recordings and labels.
     pub fn load(&self) -> miette::Result<Vec<Loaded>> {
         if !self.labels.is_empty() && self.labels.len() != self.data.len() {

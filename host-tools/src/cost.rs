@@ -9,13 +9,15 @@
 //! them took more (as convolutions where they run the same loops); the front-end, scoring and the
 //! detector are not in it. Operators that were not measured have no figure.
 
+use std::borrow::Cow;
+
 use picovae_core::model::blocks::is_sparse;
 use picovae_core::model::packing::GROUP;
 use picovae_core::model::wire::packing;
 use picovae_core::model::{LayerView, Matrix, Operator};
 
 use crate::blocks;
-use crate::graph::{Op, Vae};
+use crate::graph::{Layer, Op, Vae};
 use crate::quantize::WeightBits;
 
 /// A core's costs, in instructions.
@@ -79,7 +81,7 @@ pub static CORES: [CoreCost; 5] = [
 ];
 
 /// A layer as the model sees it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerCost {
     /// [`Op::name`].
     pub op: &'static str,
@@ -108,18 +110,15 @@ impl LayerCost {
         Self { op: op.name(), macs: op.macs(), outputs: op.output().len(), bits: 8, sparse: None }
     }
 
-    /// Of every layer of a float model as it will be packed.
+    /// Of every layer of a float model as it will be packed: encoder, head, decoder, for both heads are
+    /// one layer of a blob.
     pub fn of_model(vae: &Vae, bits: &WeightBits) -> Vec<Self> {
+        let vae = &*with_dense_heads(vae);
         let mut costs: Vec<Self> = vae
             .layers()
-            .map(|layer| {
-                // `logvar` shares a layer with `mu`, and takes its bits.
-                let name = if layer.name == "logvar" { "mu" } else { &layer.name };
-                Self { bits: bits.of(name), ..Self::of(&layer.op) }
-            })
+            .map(|layer| Self { bits: bits.of(&layer.name), ..Self::of(&layer.op) })
             .collect();
         let weights = blocks::weights(vae);
-        let mu = vae.encoder.len();
         for layer in blocks::layers(vae) {
             let Some((left, first)) = layer.left(&weights).zip(layer.blocks.first()) else {
                 continue;
@@ -130,10 +129,13 @@ impl LayerCost {
                 let (blocks, groups) = (left * positions, layer.groups * positions);
                 cost.sparse = Some(Sparse { blocks, groups });
             }
-            // The blocks of both heads were counted with the first.
-            if at == mu && vae.logvar.is_some() {
-                costs[mu + 1].sparse = Some(Sparse::default());
-            }
+        }
+        if vae.logvar.is_some() {
+            // It takes the bits of `mu`, with which its blocks were counted.
+            let mu = vae.encoder.len();
+            let logvar = costs.remove(mu + 1);
+            costs[mu].macs += logvar.macs;
+            costs[mu].outputs += logvar.outputs;
         }
         costs
     }
@@ -164,6 +166,20 @@ impl LayerCost {
         });
         Self { op, macs, outputs, bits: matrices.first().map_or(8, bits), sparse }
     }
+}
+
+/// The model with fully connected heads: whatever they are, the device has a matrix of them.
+fn with_dense_heads(vae: &Vae) -> Cow<'_, Vae> {
+    let is_dense = |head: &Layer| matches!(head.op, Op::FullyConnected { .. });
+    if is_dense(&vae.mu) && vae.logvar.iter().all(is_dense) {
+        return Cow::Borrowed(vae);
+    }
+    let dense = |head: &Layer| {
+        let (weight, bias) = head.dense();
+        Layer::fully_connected(&head.name, weight, bias, head.activation)
+    };
+    let (mu, logvar) = (dense(&vae.mu), vae.logvar.as_ref().map(dense));
+    Cow::Owned(Vae { mu, logvar, ..vae.clone() })
 }
 
 /// Blocks and groups of a matrix whose pruned blocks are left out.
@@ -238,78 +254,4 @@ impl CoreCost {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Measured by `cargo xtask bench mcu` on M0+, M3, M4, M55.
-    #[test]
-    fn the_measured_networks_are_met() {
-        let dense = |widths: &[usize]| -> Vec<LayerCost> {
-            let layer = |pair: &[usize]| LayerCost {
-                op: "fully_connected",
-                macs: pair[0] * pair[1],
-                outputs: pair[1],
-                bits: 8,
-                sparse: None,
-            };
-            widths.windows(2).map(layer).collect()
-        };
-        let ad = dense(&[640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640]);
-        let encoder = dense(&[784, 512, 256, 40]);
-        let conv = LayerCost { op: "convolution", macs: 81_920, ..ad[0] };
-        let conv = vec![LayerCost { outputs: 1_024, ..conv }];
-        for (core, of_ad, of_encoder, of_conv) in [
-            ("cortex-m0plus", 701_524.0, 1_346_122.0, 233_957.0),
-            ("cortex-m3", 521_785.0, 1_034_366.0, 172_966.0),
-            ("cortex-m4", 222_009.0, 422_963.0, 81_015.0),
-            ("cortex-m55", 51_007.0, 88_874.0, 20_211.0),
-        ] {
-            let cost = CORES.iter().find(|cost| cost.core == core).unwrap();
-            for (layers, measured) in [(&ad, of_ad), (&encoder, of_encoder), (&conv, of_conv)] {
-                let predicted = cost.instructions(layers).unwrap() as f64;
-                let error: f64 = predicted / measured - 1.0;
-                assert!(error.abs() < 0.01, "{core}: {predicted} for {measured}");
-            }
-        }
-        // The same network with 4-bit weights.
-        for (core, measured) in [
-            ("cortex-m0plus", 754_168.0),
-            ("cortex-m3", 424_839.0),
-            ("cortex-m4", 271_277.0),
-            ("cortex-m55", 54_358.0),
-        ] {
-            let cost = CORES.iter().find(|cost| cost.core == core).unwrap();
-            let four: Vec<LayerCost> = ad.iter().map(|l| LayerCost { bits: 4, ..*l }).collect();
-            let error: f64 = cost.instructions(&four).unwrap() as f64 / measured - 1.0;
-            assert!(error.abs() < 0.01, "{core}: {error}");
-        }
-        // Half and three quarters of the blocks of every layer pruned; half of 4-bit ones.
-        let pruned = |percent: usize, bits: u8| -> Vec<LayerCost> {
-            let layer = |layer: &LayerCost| {
-                let groups = layer.outputs.div_ceil(4);
-                let all = groups * (layer.macs / layer.outputs).div_ceil(16);
-                let blocks = all - all * percent / 100;
-                LayerCost { bits, sparse: Some(Sparse { blocks, groups }), ..*layer }
-            };
-            ad.iter().map(layer).collect()
-        };
-        for (core, half, quarter, four) in [
-            ("cortex-m0plus", 407_325.0, 243_554.0, 418_221.0),
-            ("cortex-m3", 305_396.0, 168_644.0, 245_158.0),
-            ("cortex-m4", 142_065.0, 83_013.0, 168_729.0),
-            ("cortex-m33", 142_091.0, 83_039.0, 168_755.0),
-            ("cortex-m55", 34_920.0, 22_488.0, 40_396.0),
-        ] {
-            let cost = CORES.iter().find(|cost| cost.core == core).unwrap();
-            for (layers, measured) in
-                [(pruned(50, 8), half), (pruned(75, 8), quarter), (pruned(50, 4), four)]
-            {
-                let predicted = cost.instructions(&layers).unwrap() as f64;
-                let error: f64 = predicted / measured - 1.0;
-                assert!(error.abs() < 0.002, "{core}: {predicted} for {measured}");
-            }
-        }
-        let pool = [LayerCost { op: "max_pool", macs: 0, ..ad[0] }];
-        assert_eq!(CORES[0].instructions(&pool), None);
-    }
-}
+mod tests;

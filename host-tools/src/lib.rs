@@ -47,3 +47,4 @@ pub mod simulate;
 pub mod synth;
 pub mod threshold;
 pub mod train;
+mod whole_file;

@@ -67,3 +67,24 @@ fn a_checkpoint_of_other_settings_is_refused() {
     let tune: Vec<&str> = tune.split_whitespace().collect();
     shop.refused(&tune, &["another `command`: it was train, now it is finetune"]);
 }
+
+#[test]
+fn what_cannot_end_well_does_not_begin() {
+    let shop = Workshop::new();
+    let before = std::fs::read(shop.path("machine.safetensors")).unwrap();
+    for (command, said) in [
+        (
+            "prune machine.safetensors normal.npy --keep 0.6 -o a.st --checkpoint ./a.st",
+            "both -o and --checkpoint",
+        ),
+        ("finetune machine.safetensors normal.npy -o normal.npy", "both an input and -o"),
+        ("distill machine.safetensors normal.npy --hidden 8 -o no/a.st", "there is no folder no"),
+        ("train normal.npy --checkpoint no/state -o a.st", "there is no folder no"),
+        ("finetune machine.pvae normal.npy -o a.st", "is a blob"),
+    ] {
+        let arguments: Vec<&str> = command.split_whitespace().collect();
+        shop.refused(&arguments, &[said]);
+        assert!(!shop.path("a.st").exists(), "{command}");
+    }
+    assert!(std::fs::read(shop.path("machine.safetensors")).unwrap() == before);
+}

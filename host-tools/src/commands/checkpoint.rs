@@ -1,6 +1,6 @@
 //! `--checkpoint FILE`: a command that trains goes on where it was stopped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::ProgressBar;
@@ -25,6 +25,11 @@ pub struct Watched {
 }
 
 impl CheckpointArgs {
+    /// The file, for [`Outputs`](super::outputs::Outputs).
+    pub fn path(&self) -> Option<&Path> {
+        self.checkpoint.as_deref()
+    }
+
     /// A bar, and the checkpoint if one is asked for; `command` is what decides the result.
     pub fn watch(&self, command: Settings) -> miette::Result<Watched> {
         let checkpoint = match &self.checkpoint {

@@ -1,17 +1,20 @@
 //! `picovae compress`: a budget in, the cheapest chain of passes that fits out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use picovae::compress::{Chain, ChainReport, CompressConfig, Compressed, Quality, compress};
+use picovae::compress::{
+    Chain, ChainReport, CompressConfig, CompressError, Compressed, Quality, compress,
+};
 use picovae::graph::{Frontend, Provenance, TOOL, Vae};
-use picovae::import::write_safetensors;
+use picovae::import::write_trained;
 use picovae::quantize::QuantizeOptions;
 use picovae::recording::WindowSet;
 use picovae::report::{Page, Pass, compare, passes};
+use picovae::search::Limit;
 use picovae::simulate::DetectorOptions;
-use picovae::train::{FitConfig, Image, Settings, hold_out};
+use picovae::train::{FitConfig, Image, Settings, TrainError, hold_out};
 use serde::Serialize;
 
 use super::budget::BudgetArgs;
@@ -19,6 +22,7 @@ use super::checkpoint::CheckpointArgs;
 use super::decision::DecisionArgs;
 use super::false_alarms::FalseAlarmArgs;
 use super::model_file::{ForeignArgs, RecordingArgs, open_float};
+use super::outputs::Outputs;
 use crate::args::{command_line, file_name, window_set};
 use crate::printer::{Listing, Printer, Table};
 
@@ -49,7 +53,8 @@ pub struct CompressArgs {
     /// Blob to write.
     #[arg(short, long, value_name = "OUT.pvae")]
     out: PathBuf,
-    /// Write the compressed float weights too.
+    /// Write the compressed float weights too; `quantize` makes the blob's integers of those that were
+    /// trained in integers.
     #[arg(long, value_name = "OUT.safetensors")]
     float: Option<PathBuf>,
     #[command(flatten)]
@@ -71,7 +76,7 @@ pub struct CompressArgs {
     #[arg(long, default_value_t = 1e-3)]
     lr: f64,
     /// Fraction of the windows held out to measure with.
-    #[arg(long, default_value_t = 0.1, value_name = "FRACTION")]
+    #[arg(long, default_value_t = 0.1, value_name = "FRACTION", allow_negative_numbers = true)]
     validation: f32,
     /// Share of normal windows that may alarm; sets the threshold.
     #[arg(
@@ -97,26 +102,37 @@ pub struct CompressArgs {
     foreign: ForeignArgs,
 }
 
-/// JSON of `picovae compress --json`.
+/// JSON of `picovae compress --json`; without a blob, what is of one is `null`.
 #[derive(Debug, Serialize)]
 struct CompressOutput<'a> {
-    model: String,
+    model: Option<String>,
     target: &'a str,
     fits: bool,
-    chosen: usize,
+    chosen: Option<usize>,
     reason: String,
     max_loss: f64,
     float_bytes: usize,
-    blob_bytes: usize,
-    ratio: f64,
-    arena_bytes: usize,
+    blob_bytes: Option<usize>,
+    ratio: Option<f64>,
+    arena_bytes: Option<usize>,
     instructions: Option<u64>,
-    reference: Quality,
+    reference: Option<Quality>,
     chains: &'a [ChainReport],
+    /// Without a blob: the chain nearest to the budget, and the limits it is beyond.
+    nearest: Option<usize>,
+    blocked: &'a [Limit],
 }
 
 /// Runs the verb.
 pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
+    let fit = args.fit()?;
+    let inputs: Vec<&Path> = args.calibrate.iter().map(PathBuf::as_path).collect();
+    Outputs::default()
+        .and("-o", Some(&args.out))
+        .and("--float", args.float.as_deref())
+        .and("--report", args.report.as_deref())
+        .and("--checkpoint", args.checkpoint.path())
+        .check(&inputs)?;
     let loaded = args.recordings.load(&args.calibrate)?;
     let (mut vae, foreign) = open_float(&args.model, &args.foreign)?;
     if foreign {
@@ -134,13 +150,7 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
         max_loss: args.max_loss,
         effort: args.effort.max(1),
         image: args.image.or_else(|| picture(&vae.frontend, &loaded.first()?.recording.shape)),
-        fit: FitConfig {
-            batch: args.batch,
-            learning_rate: args.lr,
-            seed: args.seed,
-            patience: None,
-            ..FitConfig::default()
-        },
+        fit,
         quantize: QuantizeOptions::default(),
         detector: DetectorOptions {
             target: args.budget.target.clone(),
@@ -160,28 +170,39 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
         .and("image", config.image.map_or("none".into(), |image| image.to_string()))
         .and_all(&config.fit);
     let watched = args.checkpoint.watch(command)?;
-    let mut done = compress(&vae, &train, &held_out, &config, watched.watch())?;
+    let float_bytes = 4 * vae.params();
+    let mut done = match compress(&vae, &train, &held_out, &config, watched.watch()) {
+        Ok(done) => done,
+        Err(error) => {
+            args.print_nothing(&error, float_bytes, printer)?;
+            return Err(error.into());
+        }
+    };
     done.blob.save(&args.out)?;
     if let Some(path) = &args.float {
         done.vae.provenance =
             Provenance { tool: TOOL.into(), command: command_line(), ..done.vae.provenance };
-        write_safetensors(path, &done.vae)?;
+        write_trained(path, &done.vae, done.settled.as_ref())?;
     }
     let chosen = &done.chains[done.chosen];
+    let blob_bytes = chosen.needs.blob_bytes;
+    let ratio = float_bytes as f64 / blob_bytes as f64;
     let output = CompressOutput {
-        model: file_name(&args.out),
+        model: Some(file_name(&args.out)),
         target: &args.budget.target,
         fits: chosen.fits,
-        chosen: done.chosen,
+        chosen: Some(done.chosen),
         reason: chosen.reason(args.max_loss),
         max_loss: args.max_loss,
-        float_bytes: 4 * vae.params(),
-        blob_bytes: chosen.needs.blob_bytes,
-        ratio: 4.0 * vae.params() as f64 / chosen.needs.blob_bytes as f64,
-        arena_bytes: chosen.needs.arena_bytes,
+        float_bytes,
+        blob_bytes: Some(blob_bytes),
+        ratio: Some(ratio),
+        arena_bytes: Some(chosen.needs.arena_bytes),
         instructions: chosen.needs.instructions,
-        reference: done.reference,
+        reference: Some(done.reference),
         chains: &done.chains,
+        nearest: None,
+        blocked: &[],
     };
     if let Some(path) = &args.report {
         page(&args, &vae, &done, &held_out)?.save(path)?;
@@ -193,14 +214,68 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
     }
     let listing = Listing::new()
         .row("blob", args.out.display())
-        .row(
-            "size",
-            format!("{} bytes ({:.1} times smaller than float)", output.blob_bytes, output.ratio),
-        )
+        .row("size", format!("{blob_bytes} bytes ({ratio:.1} times smaller than float)"))
         .row("chain", &chosen.chain)
         .row("verdict", &output.reason);
     printer.report(&output, &format!("{table}\n{listing}"))?;
     Ok(ExitCode::from(u8::from(!chosen.fits)))
+}
+
+impl CompressArgs {
+    /// Settings of all training, every one of this command's checked: nothing is loaded or trained for
+    /// what cannot be.
+    fn fit(&self) -> Result<FitConfig, TrainError> {
+        let bad = |setting, value: String, must| Err(TrainError::Setting { setting, value, must });
+        // Written so that NaN fails too. Without held-out windows there is nothing to measure with.
+        if !(self.validation > 0.0 && self.validation <= 0.9) {
+            return bad("validation", self.validation.to_string(), "above 0 and at most 0.9");
+        }
+        if !self.max_loss.is_finite() {
+            return bad("max-loss", self.max_loss.to_string(), "a finite number");
+        }
+        let fit = FitConfig {
+            batch: self.batch,
+            learning_rate: self.lr,
+            seed: self.seed,
+            patience: None,
+            ..FitConfig::default()
+        };
+        fit.validate()?;
+        Ok(fit)
+    }
+
+    /// For scripts, where nothing comes under the budget: how far the chains are from it. People read
+    /// the error.
+    fn print_nothing(
+        &self,
+        error: &CompressError,
+        float_bytes: usize,
+        printer: &mut Printer,
+    ) -> miette::Result<()> {
+        let CompressError::Nothing { nearest, chains, .. } = error else { return Ok(()) };
+        if !printer.is_json() {
+            return Ok(());
+        }
+        let blocked = nearest.and_then(|at| chains.get(at)).map(|chain| &chain.beyond[..]);
+        let output = CompressOutput {
+            model: None,
+            target: &self.budget.target,
+            fits: false,
+            chosen: None,
+            reason: error.to_string(),
+            max_loss: self.max_loss,
+            float_bytes,
+            blob_bytes: None,
+            ratio: None,
+            arena_bytes: None,
+            instructions: None,
+            reference: None,
+            chains,
+            nearest: *nearest,
+            blocked: blocked.unwrap_or_default(),
+        };
+        printer.report(&output, "")
+    }
 }
 
 /// Heads of [`rows`].

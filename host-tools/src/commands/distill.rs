@@ -11,6 +11,7 @@ use picovae::train::{Architecture, Convolution, Image, Settings, TeacherConfig, 
 use super::checkpoint::CheckpointArgs;
 use super::finetune::finish;
 use super::model_file::{ForeignArgs, open_float};
+use super::outputs::Outputs;
 use super::training_args::TrainingArgs;
 use crate::args::{DataArgs, window_set};
 use crate::printer::Printer;
@@ -81,6 +82,8 @@ pub struct DistillArgs {
 
 /// Runs the verb.
 pub fn run(args: DistillArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
+    let outputs = Outputs::default().and("-o", Some(&args.out));
+    outputs.and("--checkpoint", args.checkpoint.path()).check(&args.data.paths())?;
     let loaded = args.data.load()?;
     let (mut teacher, foreign) = open_float(&args.teacher, &args.foreign)?;
     if foreign {
@@ -97,7 +100,14 @@ pub fn run(args: DistillArgs, printer: &mut Printer) -> miette::Result<ExitCode>
         },
     };
     let start = match &args.student {
-        Some(path) => open_float(path, &args.foreign)?.0,
+        Some(path) => {
+            let (mut start, foreign) = open_float(path, &args.foreign)?;
+            if foreign && start.input_len() == teacher.input_len() {
+                // Its file knows no front-end: it sees what the teacher sees.
+                start.frontend = teacher.frontend.clone();
+            }
+            start
+        }
         None => student(&teacher, &args.architecture(&teacher), config.fine_tune.fit.seed)?,
     };
     let watched = args.checkpoint.watch(Settings::of_command("distill"))?;

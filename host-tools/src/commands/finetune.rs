@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::checkpoint::{CheckpointArgs, Watched};
 use super::model_file::{ForeignArgs, open_float};
+use super::outputs::Outputs;
 use super::train;
 use super::training_args::TrainingArgs;
 use crate::args::{DataArgs, command_line, file_name, window_set};
@@ -56,6 +57,8 @@ pub struct FineTuneOutput<'a> {
 
 /// Runs the verb.
 pub fn run(args: FineTuneArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
+    let outputs = Outputs::default().and("-o", Some(&args.out));
+    outputs.and("--checkpoint", args.checkpoint.path()).check(&args.data.paths())?;
     let loaded = args.data.load()?;
     let (mut vae, foreign) = open_float(&args.model, &args.foreign)?;
     if foreign {

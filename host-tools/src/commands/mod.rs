@@ -24,6 +24,7 @@ mod injection;
 pub mod inspect;
 mod mixed_bits;
 mod model_file;
+mod outputs;
 mod progress;
 pub mod prune;
 mod prune_report;

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::checkpoint::CheckpointArgs;
 use super::model_file::{ForeignArgs, open_float};
+use super::outputs::Outputs;
 use super::prune_report;
 use crate::args::{DataArgs, command_line, file_name, window_set};
 use crate::printer::{Listing, Printer, Table};
@@ -98,6 +99,9 @@ struct PruneOutput<'a> {
 
 /// Runs the verb.
 pub fn run(args: PruneArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
+    let outputs = Outputs::default().and("-o", Some(&args.out));
+    let outputs = outputs.and("--report", args.report.as_deref());
+    outputs.and("--checkpoint", args.checkpoint.path()).check(&args.data.paths())?;
     let loaded = args.data.load()?;
     let (mut vae, foreign) = open_float(&args.model, &args.foreign)?;
     if foreign {
@@ -125,6 +129,7 @@ pub fn run(args: PruneArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     let command = Settings::of_command("prune").and("compare", args.compare).and_all(&config);
     let watched = args.checkpoint.watch(command)?;
     let (mut pruned, report, ranking) = if args.compare {
+        config.fit.validate()?;
         let (train, held_out) = hold_out(&set, args.validation, args.seed);
         // Measured apart: every criterion trains to its end.
         let fit = FitConfig { validation: 0.0, ..config.fit.clone() };
@@ -142,10 +147,11 @@ pub fn run(args: PruneArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     pruned.provenance =
         Provenance { tool: TOOL.into(), command: command_line(), ..pruned.provenance };
     write_safetensors(&args.out, &pruned)?;
-    watched.done()?;
     if let (Some(path), Some(ranking)) = (&args.report, &ranking) {
         prune_report::page(&file_name(&args.model), ranking)?.save(path)?;
     }
+    // Behind all that may fail: what was trained is not trained again.
+    watched.done()?;
     let heads = ["round", "removed", "parameters", "MACs", "empty blocks", "held out"];
     let mut table = Table::new(heads);
     for round in &report.rounds {

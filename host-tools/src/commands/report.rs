@@ -1,6 +1,6 @@
 //! `picovae report`: a float model beside its blob, as one HTML page.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -61,6 +61,29 @@ struct ReportOutput {
     passes: Vec<Pass>,
 }
 
+/// Frames and channels of a window.
+fn window(vae: &Vae) -> [usize; 2] {
+    [vae.frontend.window_len, vae.frontend.channels]
+}
+
+/// Refuses two models that cannot look at the same windows.
+fn same_window(
+    path: &Path,
+    [frames, channels]: [usize; 2],
+    model: &Path,
+    [expected, of]: [usize; 2],
+) -> miette::Result<()> {
+    if (frames, channels) == (expected, of) {
+        return Ok(());
+    }
+    Err(miette::miette!(
+        help = "give models of the same recordings: a blob with the model it was quantized from, and what that came from",
+        "{}: its windows are {frames} x {channels}, those of {} {expected} x {of}",
+        path.display(),
+        model.display()
+    ))
+}
+
 /// Runs the verb.
 pub fn run(args: ReportArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     let loaded = args.recordings.load(&args.data)?;
@@ -69,17 +92,22 @@ pub fn run(args: ReportArgs, printer: &mut Printer) -> miette::Result<ExitCode> 
         args.foreign.adapt(&mut vae, loaded.iter().map(|loaded| &loaded.recording))?;
     }
     let blob = open_blob(&args.blob, &args.foreign)?;
+    let model = blob.model()?;
+    let device = &model.description().frontend;
+    let of_blob = [device.window_len, device.channels].map(usize::from);
+    same_window(&args.blob, of_blob, &args.model, window(&vae))?;
     let set: WindowSet<'_> = window_set(&loaded, &vae.frontend, args.keep_label)?;
     let mut parents = Vec::new();
     for path in &args.from {
         let (mut parent, foreign) = open_float(path, &args.foreign)?;
         if foreign {
+            same_window(path, [parent.input_len(), 1], &args.model, [vae.input_len(), 1])?;
             parent.frontend = vae.frontend.clone();
         }
+        same_window(path, window(&parent), &args.model, window(&vae))?;
         parents.push((file_name(path), parent));
     }
     let yardstick = Yardstick::new(parents.first().map_or(&vae, |(_, first)| first), &set, 0)?;
-    let model = blob.model()?;
     let target = match model.description().target {
         // A blob for hosts: told for the core most boards have.
         "" | "portable" => "cortex-m4",

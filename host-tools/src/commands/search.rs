@@ -1,24 +1,27 @@
 //! `picovae search`: a smaller network under hard budgets.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode};
+use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use miette::IntoDiagnostic;
 use picovae::compress::Yardstick;
 use picovae::graph::{Activation, LikelihoodKind, Op, Provenance, ScoreKind, TOOL, Vae};
-use picovae::import::write_safetensors;
+use picovae::import::write_trained;
 use picovae::quantize::QuantizeOptions;
-use picovae::search::{Rules, Space, Study, Task, Trial, best, pareto, work};
-use picovae::simulate::{DecisionOptions, DetectorOptions, FalseAlarms};
-use picovae::train::{Architecture, FitConfig, Image, Sigma, hold_out};
+use picovae::recording::WindowSet;
+use picovae::search::{Rules, Space, Study, Task, best, fingerprint, work};
+use picovae::simulate::{CalibrateError, DecisionOptions, DetectorOptions, FalseAlarms};
+use picovae::train::{Architecture, FitConfig, Image, Sigma, TrainError, hold_out, student};
 
 use super::budget::BudgetArgs;
 use super::model_file::{ForeignArgs, open_float};
+use super::outputs::Outputs;
 use super::progress;
-use super::search_report::{SearchReport, TrialReport, page};
+use super::search_report::{SearchReport, page};
 use crate::args::{DataArgs, command_line, file_name, sha256_of, window_set};
-use crate::printer::{Listing, Printer, Table};
+use crate::printer::Printer;
 
 /// Arguments of `picovae search`.
 #[derive(Debug, Args)]
@@ -38,7 +41,7 @@ pub struct SearchArgs {
     /// Use windows with this label only [default: 0, where there are labels].
     #[arg(long, value_name = "INT", requires = "labels", allow_negative_numbers = true)]
     keep_label: Option<i64>,
-    /// Model to write: the best network, float, to be quantized with the bits that are printed.
+    /// Model to write: the best network, float, to be quantized as is printed.
     #[arg(short, long, value_name = "OUT.safetensors")]
     out: PathBuf,
     #[command(flatten)]
@@ -77,7 +80,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "ROWSxCOLUMNS")]
     image: Option<Image>,
     /// Fix the latent [default: searched].
-    #[arg(long)]
+    #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..=65_535))]
     latent: Option<usize>,
     /// Try 4-bit weights too, layer by layer.
     #[arg(long)]
@@ -106,6 +109,9 @@ pub struct SearchArgs {
     /// Work on a study another process began, and print nothing.
     #[arg(long, hide = true)]
     worker: bool,
+    /// End where standard input does: its other end is held by the process that began this one.
+    #[arg(long, hide = true, requires = "worker")]
+    attached: bool,
     #[command(flatten)]
     foreign: ForeignArgs,
 }
@@ -121,6 +127,12 @@ enum Family {
 
 /// Runs the verb.
 pub fn run(args: SearchArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
+    if args.attached {
+        end_with_parent();
+    }
+    args.check()?;
+    let outputs = Outputs::default().and("-o", Some(&args.out));
+    outputs.and("--report", args.report.as_deref()).check(&args.data.paths())?;
     let loaded = args.data.load()?;
     let (mut reference, foreign) = open_float(&args.model, &args.foreign)?;
     if foreign {
@@ -130,26 +142,32 @@ pub fn run(args: SearchArgs, printer: &mut Printer) -> miette::Result<ExitCode> 
         reference.score = score;
         reference.validate()?;
     }
+    let like = args.like(&reference);
+    // Before the study is: an image that the features are not would fail every trial of it.
+    student(&reference, &like, 0)?;
     let set = window_set(&loaded, &reference.frontend, args.keep_label)?;
     let (train, held_out) = hold_out(&set, args.validation, args.seed);
+    if train.is_empty() {
+        return Err(TrainError::TooFewWindows { windows: set.len() }.into());
+    }
     let yardstick = Yardstick::new(&reference, &set.subset(&held_out), args.seed)?;
     let reference_loss = yardstick.of_float(&reference)?.negative_elbo;
     let rules = args.rules();
     let space = args.space();
+    let settings = args.settings(&rules, &space, &reference, &set)?;
     let task = Task {
         train: set.subset(&train),
         yardstick,
-        like: like(&reference, args.image),
-        fit: FitConfig {
-            epochs: args.epochs,
-            batch: args.batch,
-            learning_rate: args.lr,
-            sigma: Sigma::Optimal,
-            shards: 1,
-            ..FitConfig::default()
+        like,
+        provenance: Provenance {
+            source: args.data.data.iter().map(|path| file_name(path)).collect::<Vec<_>>().join(" "),
+            sha256: sha256_of(&args.data.data)?,
+            tool: TOOL.into(),
+            command: command_line(),
         },
-        eta: rules.eta.max(2),
-        last_rung: rules.rungs.saturating_sub(1),
+        fit: args.fit(),
+        eta: rules.eta,
+        last_rung: rules.rungs - 1,
         quantize: QuantizeOptions::default(),
         detector: DetectorOptions {
             target: args.budget.target.clone(),
@@ -160,137 +178,143 @@ pub fn run(args: SearchArgs, printer: &mut Printer) -> miette::Result<ExitCode> 
     };
     let open = || Study::open(&args.study, &args.name);
     let mut study = open()?;
-    study.join(&args.settings(&rules, &space)?)?;
+    study.join(&settings)?;
 
-    let mut children = if args.worker { Vec::new() } else { spawn(args.jobs)? };
+    let mut workers = if args.worker { Vec::new() } else { spawn(args.jobs)? };
     let bar = if args.worker { indicatif::ProgressBar::hidden() } else { progress::steps() };
     let budget = args.budget.budget();
     let worked = work(&mut study, &open, &task, &space, &rules, &budget, &bar);
     // Nobody is left behind, whatever happened here.
-    for child in &mut children {
-        child.wait().into_diagnostic()?;
+    for worker in &mut workers {
+        worker.child.wait().into_diagnostic()?;
     }
     worked?;
     if args.worker {
         return Ok(ExitCode::SUCCESS);
     }
 
-    let (trial, mut vae) = best(&mut study)?;
-    vae.name = args.out.file_stem().map_or("searched".into(), |stem| stem.to_string_lossy().into());
-    vae.provenance = Provenance {
-        source: args.data.data.iter().map(|path| file_name(path)).collect::<Vec<_>>().join(" "),
-        sha256: sha256_of(&args.data.data)?,
-        tool: TOOL.into(),
-        command: command_line(),
-    };
-    write_safetensors(&args.out, &vae)?;
+    let mut best = best(&mut study)?;
+    // Another machine may have trained it, under another name.
+    best.vae.name.clone_from(&task.like.name);
+    best.vae.provenance = task.provenance.clone();
+    write_trained(&args.out, &best.vae, best.settled.as_ref())?;
     let trials = study.trials()?;
-    let describe = |trial: &Trial| -> miette::Result<TrialReport> {
-        let network = task.network(&trial.candidate, 0)?;
-        Ok(TrialReport {
-            trial: trial.id,
-            candidate: trial.candidate.to_string(),
-            weight_bits: trial.candidate.weight_bits(&network).to_string(),
-            params: network.params(),
-            figures: trial.figures[trial.figures.len() - 1],
-        })
-    };
-    let finished: Vec<&Trial> = trials.iter().filter(|t| !t.figures.is_empty()).collect();
-    let last = |t: &Trial| t.figures[t.figures.len() - 1].objectives();
-    let points: Vec<Vec<f64>> = finished.iter().map(|t| last(t)).collect();
-    let fronts = pareto::fronts(&points);
-    let mut front = Vec::new();
-    for (trial, _) in finished.iter().zip(&fronts).filter(|(_, front)| **front == 0) {
-        front.push(describe(trial)?);
-    }
-    front.sort_by_key(|trial| trial.figures.blob_bytes);
-    let report = SearchReport {
-        model: file_name(&args.out),
-        study: args.name.clone(),
-        trials: trials.len(),
-        failed: trials.iter().filter(|t| t.figures.is_empty()).count(),
-        best: describe(&trial)?,
-        reference_loss,
-        front,
-    };
+    let report =
+        SearchReport::new(file_name(&args.out), &args.name, &task, &trials, &best, reference_loss)?;
     if let Some(path) = &args.report {
         page(&report, &trials)?.save(path)?;
     }
-    let figures = report.best.figures;
-    let mut table =
-        Table::new(["front", "blob", "instructions", "loss", "detection", "epochs", "network"]);
-    for trial in &report.front {
-        let figures = trial.figures;
-        table.row([
-            trial.trial.to_string(),
-            figures.blob_bytes.to_string(),
-            figures.instructions.to_string(),
-            format!("{:.3}", figures.loss),
-            format!("{:.4}", figures.detection),
-            figures.epochs.to_string(),
-            trial.candidate.clone(),
-        ]);
-    }
-    let listing = Listing::new()
-        .row("model", args.out.display())
-        .row("network", &report.best.candidate)
-        .row("trials", format!("{} ({} failed)", report.trials, report.failed))
-        .row("blob", format!("{} bytes", figures.blob_bytes))
-        .row("arena", format!("{} bytes", figures.arena_bytes))
-        .row("instructions, predicted", figures.instructions)
-        .row("held-out loss", format!("{:.3} nats, of the model {reference_loss:.3}", figures.loss))
-        .row("detection", format!("{:.4}", figures.detection))
-        .row("quantize with", format!("--weight-bits {}", report.best.weight_bits));
-    printer.report(&report, &format!("{table}\n{listing}"))?;
+    printer.report(&report, &report.text(&args.out, best.settled.is_some()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The other workers: this command again, each on one thread.
-fn spawn(jobs: usize) -> miette::Result<Vec<Child>> {
+/// A worker of this machine.
+struct Worker {
+    child: Child,
+    /// Apart from the child, which closes its own before it is waited for.
+    _lifeline: Option<ChildStdin>,
+}
+
+/// The other workers: this command again, each on one thread. However this process ends, the pipes
+/// to them close, and they end too.
+fn spawn(jobs: usize) -> miette::Result<Vec<Worker>> {
     let program = std::env::current_exe().into_diagnostic()?;
     (1..jobs)
         .map(|_| {
-            Command::new(&program)
+            let mut child = Command::new(&program)
                 .args(std::env::args_os().skip(1))
-                .arg("--worker")
-                .stdout(std::process::Stdio::null())
+                .args(["--worker", "--attached"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
                 .spawn()
-                .into_diagnostic()
+                .into_diagnostic()?;
+            Ok(Worker { _lifeline: child.stdin.take(), child })
         })
         .collect()
 }
 
-/// What is not searched, as the reference has it.
-fn like(reference: &Vae, image: Option<Image>) -> Architecture {
-    let hidden =
-        reference.encoder.iter().find(|l| !matches!(l.op, Op::MaxPool(_) | Op::AveragePool(_)));
-    Architecture {
-        name: reference.name.clone(),
-        convolutions: Vec::new(),
-        decoder_convolutions: None,
-        image,
-        hidden: Vec::new(),
-        decoder_hidden: Vec::new(),
-        latent: reference.latent_len(),
-        activation: hidden.map_or(Activation::Relu, |layer| layer.activation),
-        likelihood: match reference.likelihood.kind() {
-            LikelihoodKind::Bernoulli => LikelihoodKind::Bernoulli,
-            _ => LikelihoodKind::Gaussian,
-        },
-        score: match reference.score {
-            // It needs the latents of normal windows, which differ from network to network.
-            ScoreKind::Mahalanobis => ScoreKind::NegativeElbo,
-            score => score,
-        },
-    }
+/// Exit code of a worker whose parent is gone; nobody is left to see it.
+const ORPHANED: i32 = 2;
+
+/// Ends this process at the end of standard input.
+fn end_with_parent() {
+    std::thread::spawn(|| {
+        // Nothing is ever written there; what cannot be read has ended as well.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(ORPHANED);
+    });
 }
 
 impl SearchArgs {
+    /// Everything that needs neither model nor data.
+    fn check(&self) -> miette::Result<()> {
+        self.fit().validate()?;
+        let counts = [
+            ("validation", self.validation.to_string(), self.validation > 0.0, "above 0"),
+            ("trials", self.trials.to_string(), self.trials > 0, "at least 1"),
+            ("rungs", self.rungs.to_string(), self.rungs > 0, "at least 1"),
+            ("eta", self.eta.to_string(), self.eta > 1, "at least 2"),
+            ("jobs", self.jobs.to_string(), self.jobs > 0, "at least 1"),
+            ("patience", self.patience.to_string(), self.patience > 0, "at least 1"),
+        ];
+        for (setting, value, good, must) in counts {
+            if !good {
+                return Err(TrainError::Setting { setting, value, must }.into());
+            }
+        }
+        // A threshold that nothing reaches, or everything, is none.
+        if !(self.false_alarm_rate > 0.0 && self.false_alarm_rate < 1.0) {
+            return Err(CalibrateError::Rate(self.false_alarm_rate).into());
+        }
+        Ok(())
+    }
+
+    /// The first rung's training.
+    fn fit(&self) -> FitConfig {
+        FitConfig {
+            epochs: self.epochs,
+            batch: self.batch,
+            learning_rate: self.lr,
+            validation: self.validation,
+            sigma: Sigma::Optimal,
+            shards: 1,
+            ..FitConfig::default()
+        }
+    }
+
+    /// What is not searched, as the reference has it.
+    fn like(&self, reference: &Vae) -> Architecture {
+        let hidden =
+            reference.encoder.iter().find(|l| !matches!(l.op, Op::MaxPool(_) | Op::AveragePool(_)));
+        Architecture {
+            name: self
+                .out
+                .file_stem()
+                .map_or("searched".into(), |stem| stem.to_string_lossy().into()),
+            convolutions: Vec::new(),
+            decoder_convolutions: None,
+            image: self.image,
+            hidden: Vec::new(),
+            decoder_hidden: Vec::new(),
+            latent: self.latent.unwrap_or(reference.latent_len()),
+            activation: hidden.map_or(Activation::Relu, |layer| layer.activation),
+            likelihood: match reference.likelihood.kind() {
+                LikelihoodKind::Bernoulli => LikelihoodKind::Bernoulli,
+                _ => LikelihoodKind::Gaussian,
+            },
+            score: match reference.score {
+                // It needs the latents of normal windows, which differ from network to network.
+                ScoreKind::Mahalanobis => ScoreKind::NegativeElbo,
+                score => score,
+            },
+        }
+    }
+
     fn rules(&self) -> Rules {
         Rules {
             trials: self.trials,
-            rungs: self.rungs.max(1),
-            eta: self.eta.max(2),
+            rungs: self.rungs,
+            eta: self.eta,
             random: self.random.unwrap_or(self.trials.div_ceil(4)),
             patience: self.patience,
             seed: self.seed,
@@ -307,11 +331,18 @@ impl SearchArgs {
     }
 
     /// What must be the same for all who share the study.
-    fn settings(&self, rules: &Rules, space: &Space) -> miette::Result<serde_json::Value> {
+    fn settings(
+        &self,
+        rules: &Rules,
+        space: &Space,
+        reference: &Vae,
+        set: &WindowSet<'_>,
+    ) -> miette::Result<serde_json::Value> {
         Ok(serde_json::json!({
             "tool": TOOL,
-            "model": sha256_of(std::slice::from_ref(&self.model))?,
-            "data": sha256_of(&self.data.data)?,
+            "model": fingerprint::of_model(reference)?,
+            "score": reference.score,
+            "windows": fingerprint::of_windows(set),
             "target": self.budget.target,
             "budget": self.budget.budget(),
             "rules": rules,
@@ -321,6 +352,7 @@ impl SearchArgs {
             "batch": self.batch,
             "lr": self.lr,
             "validation": self.validation,
+            "false_alarm_rate": self.false_alarm_rate,
             "distil": !self.no_distil,
         }))
     }

@@ -1,10 +1,14 @@
 //! What `picovae search` reports, as JSON and as a page.
 
+use std::path::Path;
+
 use picovae::report::{Chart, Mark, Page, Series};
-use picovae::search::{Figures, Trial};
+use picovae::search::{Best, Figures, Task, Trial, pareto};
+use picovae::train::TrainError;
 use serde::Serialize;
 
 use crate::args::command_line;
+use crate::printer::{Listing, Table};
 
 /// JSON of `picovae search --json`.
 #[derive(Debug, Serialize)]
@@ -27,6 +31,89 @@ pub(super) struct TrialReport {
     pub(super) params: usize,
     #[serde(flatten)]
     pub(super) figures: Figures,
+}
+
+impl TrialReport {
+    /// `figures` are those of the trial's last rung.
+    fn new(trial: &Trial, figures: Figures, task: &Task<'_>) -> Result<Self, TrainError> {
+        let network = task.network(&trial.candidate, 0)?;
+        Ok(Self {
+            trial: trial.id,
+            candidate: trial.candidate.to_string(),
+            weight_bits: trial.candidate.weight_bits(&network).to_string(),
+            params: network.params(),
+            figures,
+        })
+    }
+}
+
+impl SearchReport {
+    /// Of all trials, the best one of them, and what the reference's loss is.
+    pub(super) fn new(
+        model: String,
+        study: &str,
+        task: &Task<'_>,
+        trials: &[Trial],
+        best: &Best,
+        reference_loss: f64,
+    ) -> Result<Self, TrainError> {
+        let last = |trial: &Trial| trial.figures.last().copied();
+        let finished: Vec<(&Trial, Figures)> =
+            trials.iter().filter_map(|trial| Some((trial, last(trial)?))).collect();
+        let points: Vec<Vec<f64>> =
+            finished.iter().map(|(_, figures)| figures.objectives()).collect();
+        let places = finished.iter().zip(pareto::fronts(&points));
+        let first = places.filter(|(_, place)| *place == 0);
+        let mut front = first
+            .map(|((trial, figures), _)| TrialReport::new(trial, *figures, task))
+            .collect::<Result<Vec<_>, _>>()?;
+        front.sort_by_key(|trial| trial.figures.blob_bytes);
+        Ok(Self {
+            model,
+            study: study.into(),
+            trials: trials.len(),
+            failed: trials.len() - finished.len(),
+            best: TrialReport::new(&best.trial, best.figures, task)?,
+            reference_loss,
+            front,
+        })
+    }
+
+    /// The report in words. A model that `settled` in training keeps its bits, and options would undo that.
+    pub(super) fn text(&self, out: &Path, settled: bool) -> String {
+        let mut table =
+            Table::new(["front", "blob", "instructions", "loss", "detection", "epochs", "network"]);
+        for trial in &self.front {
+            let figures = trial.figures;
+            table.row([
+                trial.trial.to_string(),
+                figures.blob_bytes.to_string(),
+                figures.instructions.to_string(),
+                format!("{:.3}", figures.loss),
+                format!("{:.4}", figures.detection),
+                figures.epochs.to_string(),
+                trial.candidate.clone(),
+            ]);
+        }
+        let (figures, reference_loss) = (self.best.figures, self.reference_loss);
+        let bits = &self.best.weight_bits;
+        let quantize = match settled {
+            true => format!("no --weight-bits: the file holds what was trained, {bits}"),
+            false => format!("--weight-bits {bits}"),
+        };
+        let loss = format!("{:.3} nats, of the model {reference_loss:.3}", figures.loss);
+        let listing = Listing::new()
+            .row("model", out.display())
+            .row("network", &self.best.candidate)
+            .row("trials", format!("{} ({} failed)", self.trials, self.failed))
+            .row("blob", format!("{} bytes", figures.blob_bytes))
+            .row("arena", format!("{} bytes", figures.arena_bytes))
+            .row("instructions, predicted", figures.instructions)
+            .row("held-out loss", loss)
+            .row("detection", format!("{:.4}", figures.detection))
+            .row("quantize with", quantize);
+        format!("{table}\n{listing}")
+    }
 }
 
 /// The report.

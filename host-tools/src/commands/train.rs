@@ -2,6 +2,7 @@
 
 use super::checkpoint::CheckpointArgs;
 use super::front_end::FrontEndArgs;
+use super::outputs::Outputs;
 use crate::args::{DataArgs, Loaded, command_line, file_name, sha256_of, window_set};
 use crate::printer::{Listing, Printer, Table};
 use clap::Args;
@@ -155,6 +156,8 @@ struct TrainOutput<'a> {
 
 /// Runs the verb.
 pub fn run(args: TrainArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
+    let outputs = Outputs::default().and("-o", Some(&args.out));
+    outputs.and("--checkpoint", args.checkpoint.path()).check(&args.data.paths())?;
     let loaded = args.data.load()?;
     let frontend = args.frontend(&loaded)?;
     let set = window_set(&loaded, &frontend, args.keep_label)?;

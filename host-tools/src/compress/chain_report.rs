@@ -40,13 +40,13 @@ pub struct ChainReport {
     /// The passes.
     #[serde(flatten)]
     pub passes: Chain,
-    /// Flash, RAM and time: of the blob, or predicted where the chain was not run.
+    /// Flash, RAM and time: of the blob, or predicted where the chain was not run or failed.
     pub needs: Needs,
     /// Limits it is beyond.
     pub beyond: Vec<Limit>,
-    /// The model, and what it is after each pass; empty where the chain was not run.
+    /// The model, and what it is after each pass; empty where the chain was not run or failed.
     pub after: Vec<Pass>,
-    /// Of the float model before quantization; `None` where the chain was not run.
+    /// Of the float model before quantization; `None` where the chain was not run or failed.
     pub float: Option<Quality>,
     /// Of the blob.
     pub int8: Option<Quality>,
@@ -54,6 +54,8 @@ pub struct ChainReport {
     pub loss: Option<f64>,
     /// Whether budget and loss are kept.
     pub fits: bool,
+    /// Why a chain within the budget gave nothing: its training or its quantization failed.
+    pub failed: Option<String>,
     /// Seconds it took.
     pub seconds: f64,
 }
@@ -71,12 +73,21 @@ impl ChainReport {
             int8: None,
             loss: None,
             fits: false,
+            failed: None,
             seconds: 0.0,
         }
     }
 
+    /// Of a chain that the planner let through, and that failed.
+    pub(super) fn failed(passes: Chain, planned: Needs, error: &impl std::fmt::Display) -> Self {
+        Self { failed: Some(error.to_string()), ..Self::planned(passes, planned, Vec::new()) }
+    }
+
     /// Why it was chosen, or not.
     pub fn reason(&self, max_loss: f64) -> String {
+        if let Some(error) = &self.failed {
+            return format!("failed: {error}");
+        }
         let beyond: Vec<String> = self.beyond.iter().map(ToString::to_string).collect();
         match self.loss {
             _ if !beyond.is_empty() => format!("beyond the limit of {}", beyond.join(", ")),

@@ -13,10 +13,12 @@ mod chain_report;
 mod distill;
 mod importance;
 mod mixed_bits;
+mod nearest;
 mod prune;
 mod prune_blocks;
 mod rank;
 mod remove;
+mod run;
 mod student;
 mod yardstick;
 

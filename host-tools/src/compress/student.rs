@@ -16,7 +16,32 @@ const CONVOLVED: usize = 24;
 /// Convolutions halve a signal until about so many places are left.
 const PLACES: usize = 16;
 
-/// The widest student that `fits`, untrained; `None` where not even the narrowest does.
+/// An untrained student.
+#[derive(Debug, Clone)]
+pub(super) enum Student {
+    /// Not even this one, the narrowest, fits.
+    Narrowest(Vae),
+    /// The widest that fits.
+    Widest(Vae),
+}
+
+/// Checks that the features are an image of this size, of one channel or several.
+///
+/// # Errors
+/// [`TrainError::Image`].
+pub(super) fn check_image(model: &Vae, image: Option<Image>) -> Result<(), TrainError> {
+    let features = model.frontend.feature_len();
+    match image {
+        Some(image)
+            if features.checked_rem(image.rows.saturating_mul(image.columns)) != Some(0) =>
+        {
+            Err(TrainError::Image { image, features })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The widest student that `fits`, or the narrowest where none does.
 ///
 /// # Errors
 /// [`TrainError`] where `image` is not the size of the features.
@@ -25,7 +50,7 @@ pub(super) fn student(
     image: Option<Image>,
     seed: u64,
     fits: impl Fn(&Vae) -> bool,
-) -> Result<Option<Vae>, TrainError> {
+) -> Result<Student, TrainError> {
     let network = |width: usize| {
         let shape = shape(model, image, width);
         random_vae(model.frontend.clone(), &shape, &mut stream(seed, Stream::Init))
@@ -45,7 +70,10 @@ pub(super) fn student(
             beyond = middle;
         }
     }
-    Ok(found)
+    Ok(match found {
+        Some(widest) => Student::Widest(widest),
+        None => Student::Narrowest(network(NARROWEST)?),
+    })
 }
 
 /// A student's shape: of images and of signals with frames enough, convolutions whose channels are
@@ -102,12 +130,33 @@ mod tests {
     fn as_wide_as_fits_and_of_the_models_interface() {
         let model = tiny();
         let most = 4_000;
-        let found = student(&model, None, 1, |vae| vae.params() <= most).unwrap().unwrap();
+        let Student::Widest(found) = student(&model, None, 1, |vae| vae.params() <= most).unwrap()
+        else {
+            panic!("there are smaller ones");
+        };
         assert!(found.params() <= most && found.params() > most / 2, "{}", found.params());
         assert_eq!(found.input_len(), model.input_len());
         assert_eq!(found.latent_len(), model.latent_len());
         assert_eq!(found.likelihood.kind(), model.likelihood.kind());
-        assert!(student(&model, None, 1, |_| false).unwrap().is_none());
+        let Student::Narrowest(least) = student(&model, None, 1, |_| false).unwrap() else {
+            panic!("none fits");
+        };
+        assert!(least.params() < found.params());
+        assert_eq!(least.encoder[0].output_len(), 8 * NARROWEST);
+    }
+
+    #[test]
+    fn an_image_has_the_size_of_the_features() {
+        let mut model = tiny();
+        model.frontend = Frontend::identity(48, 48, 1);
+        let check = |text: &str| check_image(&model, Some(text.parse().unwrap()));
+        check_image(&model, None).unwrap();
+        for good in ["6x8", "4x4"] {
+            check(good).unwrap();
+        }
+        for bad in ["5x8", "7x7", "96x1", "12x8"] {
+            assert!(matches!(check(bad), Err(TrainError::Image { features: 48, .. })), "{bad}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use picovae_core::{Model, ModelError};
 
+use crate::whole_file;
+
 /// Bytes of a blob that are read, at most.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -89,7 +91,7 @@ impl Blob {
     /// # Errors
     /// [`BlobError::Io`].
     pub fn save(&self, path: &Path) -> Result<(), BlobError> {
-        std::fs::write(path, self.bytes())
+        whole_file::replace(path, &[self.bytes()])
             .map_err(|source| BlobError::Io { path: path.to_path_buf(), source })
     }
 

@@ -32,8 +32,9 @@ pub use error::{ImportError, Problem};
 pub use keras::{is_keras, parse_keras};
 pub use read::{Imported, ReadOptions, parse, read};
 pub use safetensors::{
-    FORMAT_VERSION, METADATA_KEY, SETTLED_KEY, is_own, parse_safetensors, read_safetensors,
-    read_settled, to_safetensors, write_safetensors, write_trained,
+    FORMAT_VERSION, METADATA_KEY, SETTLED_KEY, is_own, parse_safetensors, parse_settled,
+    read_safetensors, read_settled, to_safetensors, to_trained_safetensors, write_safetensors,
+    write_trained,
 };
 pub use state_dict::ForeignOptions;
 pub use tflite::{Contents as TfliteContents, Int8Model, TfliteOptions, is_tflite, parse_tflite};

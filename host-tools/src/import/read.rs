@@ -83,6 +83,16 @@ fn understand(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Import
         vae.validate().map_err(|source| ImportError::Graph { path: path.to_path_buf(), source })?;
         Ok(Imported::Float { vae: Box::new(vae), foreign: true, notes })
     };
+    if bytes.starts_with(&picovae_core::model::wire::MAGIC) {
+        return Err(ImportError::Problems {
+            path: path.to_path_buf(),
+            problems: vec![Problem::new(
+                "file",
+                "is a blob: its weights are integers, made for one target",
+                "give the float model that it was quantized from",
+            )],
+        });
+    }
     let named =
         |extension: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
     if is_torch(bytes) {

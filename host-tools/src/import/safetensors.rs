@@ -15,6 +15,7 @@ use crate::graph::{
     Activation, Frontend, Layer, Likelihood, LikelihoodKind, Provenance, ScoreKind, Vae,
 };
 use crate::quantize::Settled;
+use crate::whole_file;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -156,7 +157,7 @@ pub fn write_trained(
 ) -> Result<(), ImportError> {
     let path = path.as_ref();
     let bytes = serialize(path, vae, settled)?;
-    std::fs::write(path, bytes)
+    whole_file::replace(path, &[&bytes])
         .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })
 }
 
@@ -168,7 +169,15 @@ pub fn read_settled(path: impl AsRef<Path>) -> Result<Option<Settled>, ImportErr
     let path = path.as_ref();
     let bytes = std::fs::read(path)
         .map_err(|source| ImportError::Io { path: path.to_path_buf(), source })?;
-    let Ok((_, header)) = SafeTensors::read_metadata(&bytes) else { return Ok(None) };
+    parse_settled(path, &bytes)
+}
+
+/// [`read_settled`] from memory; `path` is used in messages.
+///
+/// # Errors
+/// [`ImportError::Metadata`].
+pub fn parse_settled(path: &Path, bytes: &[u8]) -> Result<Option<Settled>, ImportError> {
+    let Ok((_, header)) = SafeTensors::read_metadata(bytes) else { return Ok(None) };
     let Some(json) = header.metadata().as_ref().and_then(|map| map.get(SETTLED_KEY)) else {
         return Ok(None);
     };
@@ -182,6 +191,18 @@ pub fn read_settled(path: impl AsRef<Path>) -> Result<Option<Settled>, ImportErr
 /// [`ImportError::Graph`] for a model that does not validate.
 pub fn to_safetensors(path: &Path, vae: &Vae) -> Result<Vec<u8>, ImportError> {
     serialize(path, vae, None)
+}
+
+/// The bytes [`write_trained`] writes.
+///
+/// # Errors
+/// As [`to_safetensors`].
+pub fn to_trained_safetensors(
+    path: &Path,
+    vae: &Vae,
+    settled: Option<&Settled>,
+) -> Result<Vec<u8>, ImportError> {
+    serialize(path, vae, settled)
 }
 
 fn serialize(path: &Path, vae: &Vae, settled: Option<&Settled>) -> Result<Vec<u8>, ImportError> {

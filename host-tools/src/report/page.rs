@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{Chart, ChartError};
+use crate::whole_file;
 
 /// Why a report cannot be written.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -161,7 +162,7 @@ impl Page {
     /// # Errors
     /// [`ReportError::Write`].
     pub fn save(&self, path: &Path) -> Result<(), ReportError> {
-        std::fs::write(path, self.html())
+        whole_file::replace(path, &[self.html().as_bytes()])
             .map_err(|source| ReportError::Write { path: path.to_path_buf(), source })
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::needs::Needs;
+
 /// Figures of a network after a rung, of its blob where that makes a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
@@ -27,6 +29,15 @@ impl Figures {
     /// What is made small: loss, missed detection, flash, time.
     pub fn objectives(&self) -> Vec<f64> {
         vec![self.loss, 1.0 - self.detection, self.blob_bytes as f64, self.instructions as f64]
+    }
+
+    /// What a device needs for it, as measured.
+    pub fn needs(&self) -> Needs {
+        Needs {
+            blob_bytes: self.blob_bytes,
+            arena_bytes: self.arena_bytes,
+            instructions: (self.instructions > 0).then_some(self.instructions),
+        }
     }
 
     /// The part of them that training improves.

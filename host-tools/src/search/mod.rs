@@ -7,8 +7,10 @@
 //! ```
 //! Workers are processes, on one machine or many; the study is a database they share.
 
+pub mod budget;
 pub mod candidate;
 pub mod figures;
+pub mod fingerprint;
 mod inherit;
 pub mod pareto;
 pub mod schedule;
@@ -17,10 +19,14 @@ pub mod study;
 pub mod trial;
 pub mod worker;
 
+#[cfg(test)]
+mod tests;
+
+pub use budget::{Budget, Limit};
 pub use candidate::Candidate;
 pub use figures::Figures;
 pub use schedule::{Job, Rules};
 pub use space::Space;
 pub use study::{State, Study, StudyError, Trial};
-pub use trial::{Task, TrialError};
-pub use worker::{Budget, Limit, SearchError, best, work};
+pub use trial::{Task, Trained, TrialError};
+pub use worker::{Best, SearchError, best, work};

@@ -7,14 +7,14 @@ use super::figures::Figures;
 use super::inherit::inherit;
 use crate::compress::{DistillConfig, Yardstick, YardstickError, distill};
 use crate::emit::{Blob, BlobError};
-use crate::graph::{Likelihood, Vae};
+use crate::graph::{Likelihood, Provenance, Vae};
 use crate::needs::instructions;
 use crate::quantize::{QuantizeError, QuantizeOptions, Settled, quantize_on, spread};
 use crate::recording::WindowSet;
 use crate::simulate::{AssembleError, DetectorOptions, assemble};
 use crate::train::{
-    Architecture, FineTuneConfig, FitConfig, Stream, TeacherConfig, TrainError, finetune,
-    random_vae, residual_precision, stream,
+    Architecture, FineTuneConfig, FitConfig, TeacherConfig, TrainError, finetune,
+    residual_precision, student,
 };
 
 /// What all trials of a study share.
@@ -23,8 +23,10 @@ pub struct Task<'a> {
     pub train: WindowSet<'a>,
     /// Windows to measure with, and the reference.
     pub yardstick: Yardstick,
-    /// What is not searched: activation, likelihood, score, image.
+    /// What is not searched: name, activation, likelihood, score, image.
     pub like: Architecture,
+    /// What the networks came from: a blob holds it, so it counts.
+    pub provenance: Provenance,
     /// The first rung's training; each later one is `eta` times as long in all.
     pub fit: FitConfig,
     /// See [`Rules::eta`](super::Rules).
@@ -43,6 +45,12 @@ pub struct Task<'a> {
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[non_exhaustive]
 pub enum TrialError {
+    /// What was trained is larger or slower than was planned.
+    #[error("trained, it is beyond the budget: {excess}")]
+    Budget {
+        /// Which limits, and by what.
+        excess: String,
+    },
     /// Training.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -65,15 +73,26 @@ pub enum TrialError {
     Yardstick(#[from] YardstickError),
 }
 
+/// What a rung leaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trained {
+    /// Float weights.
+    pub vae: Vae,
+    /// What makes the integers that were measured of them; `None` where calibration does.
+    pub settled: Option<Settled>,
+    /// What it was measured by.
+    pub figures: Figures,
+}
+
 impl Task<'_> {
     /// A network of the candidate's shape with random weights.
     ///
     /// # Errors
-    /// [`TrainError`] where the shape does not fit the features.
+    /// [`TrainError`] where a layer is empty or the shape does not fit the features.
     pub fn network(&self, candidate: &Candidate, seed: u64) -> Result<Vae, TrainError> {
         let shape = candidate.architecture(&self.like);
-        let frontend = self.yardstick.reference().frontend.clone();
-        random_vae(frontend, &shape, &mut stream(seed, Stream::Init))
+        let vae = student(self.yardstick.reference(), &shape, seed)?;
+        Ok(Vae { provenance: self.provenance.clone(), ..vae })
     }
 
     /// Epochs trained after a rung, in all.
@@ -94,7 +113,7 @@ impl Task<'_> {
         parent: Option<&Vae>,
         seed: u64,
         progress: &ProgressBar,
-    ) -> Result<(Vae, Figures), TrialError> {
+    ) -> Result<Trained, TrialError> {
         let mut vae = match start {
             Some(vae) => vae,
             None => {
@@ -132,7 +151,8 @@ impl Task<'_> {
             let precision = Some(residual_precision(&vae, &self.train));
             vae.likelihood = Likelihood::Gaussian { precision };
         }
-        let blob = self.blob(&options, &vae, tuned.settled.as_ref())?;
+        let settled = tuned.settled;
+        let blob = self.blob(&options, &vae, settled.as_ref())?;
         let (int8, float) = (self.yardstick.of_blob(&blob)?, self.yardstick.of_float(&vae)?);
         let figures = Figures {
             loss: int8.negative_elbo,
@@ -143,7 +163,7 @@ impl Task<'_> {
             instructions: instructions(&vae, &options, &self.detector.target).unwrap_or(0),
             epochs: self.epochs(rung),
         };
-        Ok((vae, figures))
+        Ok(Trained { vae, settled, figures })
     }
 
     /// How a candidate is quantized.
@@ -151,7 +171,8 @@ impl Task<'_> {
         QuantizeOptions { weight_bits: candidate.weight_bits(vae), ..self.quantize.clone() }
     }
 
-    fn blob(
+    /// The blob that is measured.
+    pub(super) fn blob(
         &self,
         options: &QuantizeOptions,
         vae: &Vae,

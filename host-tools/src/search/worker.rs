@@ -5,66 +5,19 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 
+use super::budget::Budget;
 use super::candidate::Candidate;
+use super::figures::Figures;
 use super::schedule::{Job, Rules, next};
 use super::space::Space;
 use super::study::{Study, StudyError, Trial};
 use super::trial::{Task, TrialError};
 use crate::graph::Vae;
-use crate::import::{ForeignOptions, ImportError, parse_safetensors, to_safetensors};
-use crate::needs::{Needs, needs};
-
-/// Hard limits; a candidate beyond one is never trained.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Budget {
-    /// Bytes of the blob.
-    pub flash: Option<usize>,
-    /// Bytes of the arena.
-    pub ram: Option<usize>,
-    /// Instructions of an inference on the target.
-    pub instructions: Option<u64>,
-}
-
-/// Which limit a model is beyond.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Limit {
-    /// [`Budget::flash`].
-    Flash,
-    /// [`Budget::ram`].
-    Ram,
-    /// [`Budget::instructions`].
-    Instructions,
-}
-
-impl std::fmt::Display for Limit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Flash => "flash",
-            Self::Ram => "RAM",
-            Self::Instructions => "instructions",
-        })
-    }
-}
-
-impl Budget {
-    /// The limits that `needs` are beyond. Where there is no prediction of
-    /// instructions, a limit on them is not kept.
-    pub fn broken(&self, needs: &Needs) -> Vec<Limit> {
-        let mut broken = Vec::new();
-        if self.flash.is_some_and(|limit| needs.blob_bytes > limit) {
-            broken.push(Limit::Flash);
-        }
-        if self.ram.is_some_and(|limit| needs.arena_bytes > limit) {
-            broken.push(Limit::Ram);
-        }
-        let time = |limit| needs.instructions.is_none_or(|needed| needed > limit);
-        if self.instructions.is_some_and(time) {
-            broken.push(Limit::Instructions);
-        }
-        broken
-    }
-}
+use crate::import::{
+    ForeignOptions, ImportError, parse_safetensors, parse_settled, to_trained_safetensors,
+};
+use crate::needs::needs;
+use crate::quantize::Settled;
 
 /// Why a search stopped.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -126,21 +79,29 @@ pub fn work(
             Job::Finished => return Ok(()),
         };
         progress.set_message(format!("trial {trial} rung {rung}: {candidate}"));
+        // Training in integers chooses its ranges anew: those of the rung before are not needed.
         let start = match rung {
             0 => None,
-            _ => weights(study, trial, rung - 1)?,
+            _ => weights(study, trial, rung - 1)?.map(|(vae, _)| vae),
         };
         let parent = match parent {
-            Some(parent) if rung == 0 => weights(study, parent, 0)?,
+            Some(parent) if rung == 0 => weights(study, parent, 0)?.map(|(vae, _)| vae),
             _ => None,
         };
         let seed = rules.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(trial as u64);
         let run = || task.run(&candidate, rung, start, parent.as_ref(), seed, progress);
-        let outcome = alive(open, trial, &worker, run);
+        let outcome = alive(open, trial, &worker, run).and_then(|trained| {
+            // What the planner foresaw is not what counts.
+            match budget.excess(&trained.figures.needs()) {
+                None => Ok(trained),
+                Some(excess) => Err(TrialError::Budget { excess }),
+            }
+        });
         match outcome {
-            Ok((vae, figures)) => {
-                let bytes = to_safetensors("trial".as_ref(), &vae)?;
-                study.finish(trial, rung, &worker, &figures, &bytes)?;
+            Ok(trained) => {
+                let settled = trained.settled.as_ref();
+                let bytes = to_trained_safetensors("trial".as_ref(), &trained.vae, settled)?;
+                study.finish(trial, rung, &worker, &trained.figures, &bytes)?;
             }
             Err(error) => {
                 study.fail(trial, &worker, &error.to_string())?;
@@ -174,10 +135,27 @@ fn alive<T>(
     })
 }
 
-fn weights(study: &mut Study, trial: i64, rung: usize) -> Result<Option<Vae>, SearchError> {
+/// A finished rung's weights, and what training settled on where it was in integers.
+type Weights = (Vae, Option<Settled>);
+
+fn weights(study: &mut Study, trial: i64, rung: usize) -> Result<Option<Weights>, SearchError> {
     let Some(bytes) = study.weights(trial, rung)? else { return Ok(None) };
     let name = format!("trial-{trial}");
-    Ok(Some(parse_safetensors(name.as_ref(), &bytes, &ForeignOptions::default())?))
+    let vae = parse_safetensors(name.as_ref(), &bytes, &ForeignOptions::default())?;
+    Ok(Some((vae, parse_settled(name.as_ref(), &bytes)?)))
+}
+
+/// What a search found.
+#[derive(Debug, Clone)]
+pub struct Best {
+    /// The trial.
+    pub trial: Trial,
+    /// Its figures after its last rung.
+    pub figures: Figures,
+    /// Its float weights.
+    pub vae: Vae,
+    /// What makes the integers of them that were measured; `None` where calibration does.
+    pub settled: Option<Settled>,
 }
 
 /// The best trial: of those trained longest, the first front by quality, and of it the
@@ -185,7 +163,7 @@ fn weights(study: &mut Study, trial: i64, rung: usize) -> Result<Option<Vae>, Se
 ///
 /// # Errors
 /// [`SearchError::Nothing`].
-pub fn best(study: &mut Study) -> Result<(Trial, Vae), SearchError> {
+pub fn best(study: &mut Study) -> Result<Best, SearchError> {
     let trials = study.trials()?;
     let rung = trials.iter().map(|trial| trial.figures.len()).max().unwrap_or(0);
     let loss = |trial: &&Trial| trial.figures.last().map_or(f64::INFINITY, |f| f.loss);
@@ -197,9 +175,10 @@ pub fn best(study: &mut Study) -> Result<(Trial, Vae), SearchError> {
         };
         return Err(SearchError::Nothing { reason });
     };
-    let vae = weights(study, best.id, rung - 1)?;
+    let found = weights(study, best.id, rung - 1)?.zip(best.figures.last());
     let reason = || SearchError::Nothing { reason: "the best trial's weights are gone".into() };
-    Ok((best.clone(), vae.ok_or_else(reason)?))
+    let ((vae, settled), figures) = found.ok_or_else(reason)?;
+    Ok(Best { trial: best.clone(), figures: *figures, vae, settled })
 }
 
 /// A name no other worker has: host, process, and a random number.

@@ -107,8 +107,10 @@ impl Rows<'_> {
         let rows = self.values.chunks_exact(len.max(1)).zip(&self.bias);
         for (at, (row, &bias)) in rows.enumerate() {
             let given = self.row_scales.as_ref().and_then(|scales| scales.get(at).copied());
-            // A row of tiny weights must not blow its bias beyond 30 bits.
-            let floor = bias.abs() / (self.input.scale * f64::from(1 << 29));
+            // A row of tiny weights must not blow its bias beyond 30 bits; one of 4-bit weights that are all
+            // zero (pruned away) has no scale of its own, and a large bias would cost its layer the fast packing.
+            let most = if self.bits == 4 && row.iter().all(|w| *w == 0.0) { 20 } else { 29 };
+            let floor = bias.abs() / (self.input.scale * f64::from(1 << most));
             let scale = given.unwrap_or_else(|| row_scale(row, self.bits)).max(floor).max(1e-30);
             weights.extend(row.iter().map(|&w| integer(w.into(), scale, self.bits)));
             row_scales.push(scale);

@@ -13,6 +13,8 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use database::{Database, Value, bytes, int, text};
 
 use super::candidate::Candidate;
@@ -45,7 +47,7 @@ pub enum StudyError {
         study: String,
         /// The study.
         name: String,
-        /// The first settings that differ.
+        /// The settings that differ.
         difference: String,
     },
     /// A row does not make sense.
@@ -164,7 +166,9 @@ impl Study {
             };
             let known = row.first().map(Value::text).unwrap_or_default();
             let known = serde_json::from_str(known).unwrap_or_default();
-            match difference(&known, settings) {
+            // Both as they were read: a number may lose its last bit on the way.
+            let given = serde_json::from_str(&line).unwrap_or_default();
+            match difference(&known, &given) {
                 None => Ok(()),
                 Some(difference) => Err(StudyError::Settings {
                     study: study.url.clone(),
@@ -364,16 +368,19 @@ impl Study {
     }
 }
 
-/// The first key whose values differ.
+/// Every key whose values differ, and how.
 fn difference(known: &serde_json::Value, given: &serde_json::Value) -> Option<String> {
     let empty = serde_json::Map::new();
     let (known, given) = (known.as_object().unwrap_or(&empty), given.as_object().unwrap_or(&empty));
-    let keys = known.keys().chain(given.keys());
+    let keys: BTreeSet<&String> = known.keys().chain(given.keys()).collect();
     let none = serde_json::Value::Null;
-    let mut pairs =
-        keys.map(|key| (key, known.get(key).unwrap_or(&none), given.get(key).unwrap_or(&none)));
-    let (key, was, is) = pairs.find(|(_, was, is)| was != is)?;
-    Some(format!("`{key}` was {was}, is {is}"))
+    let pairs = keys
+        .iter()
+        .map(|key| (key, known.get(*key).unwrap_or(&none), given.get(*key).unwrap_or(&none)));
+    let differ = pairs.filter(|(_, was, is)| was != is);
+    let said: Vec<String> =
+        differ.map(|(key, was, is)| format!("`{key}` was {was}, is {is}")).collect();
+    (!said.is_empty()).then(|| said.join("; "))
 }
 
 /// A URL as it may be shown.

@@ -25,6 +25,11 @@ fn works(url: &str) {
     study.join(&settings).unwrap();
     let other = study.join(&serde_json::json!({ "target": "cortex-m0", "seed": 1 })).unwrap_err();
     assert!(other.to_string().contains("`target` was \"cortex-m4\""), "{other}");
+    assert!(!other.to_string().contains("seed"), "{other}");
+    let two =
+        study.join(&serde_json::json!({ "target": "cortex-m4", "windows": "0" })).unwrap_err();
+    let said = "`seed` was 1, is null; `windows` was null, is \"0\"";
+    assert!(two.to_string().ends_with(said), "{two}");
 
     let candidate: Candidate = "hidden=8 decoder=8 latent=2 bits=84".parse().unwrap();
     let first = study.within(|study| study.add(&candidate, None, "a")).unwrap();

@@ -1,12 +1,12 @@
 //! The file: a mark, the SHA-256 of what follows, and that in postcard. It is replaced whole or not at all.
 
-use std::io::Write;
 use std::path::Path;
 
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use super::CheckpointError;
+use crate::whole_file;
 
 /// Changes with what is kept.
 const MARK: &[u8; 16] = b"picovae-check-1\n";
@@ -30,26 +30,10 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Checkp
     read.map(Some).map_err(|_| damaged("not a checkpoint of this version of picovae"))
 }
 
-/// Writes beside the file, then puts that in its place.
+/// Replaces the file.
 pub(super) fn write<T: Serialize>(path: &Path, contents: &T) -> Result<(), CheckpointError> {
     let failed = |source| CheckpointError::Write { path: path.to_path_buf(), source };
     let body = postcard::to_allocvec(contents)
         .map_err(|error| failed(std::io::Error::other(error.to_string())))?;
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    // Always the same one: what a process killed here left is written over by the next.
-    name.push(".new");
-    let beside = path.with_file_name(name);
-    let written = std::fs::File::create(&beside).and_then(|mut file| {
-        file.write_all(MARK)?;
-        file.write_all(&Sha256::digest(&body))?;
-        file.write_all(&body)?;
-        // In place only once it is on the disk, or a power cut leaves an empty file.
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    });
-    written.map_err(|source| {
-        // What could not take the place is of no use.
-        let _ = std::fs::remove_file(&beside);
-        failed(source)
-    })
+    whole_file::replace(path, &[MARK, &Sha256::digest(&body), &body]).map_err(failed)
 }

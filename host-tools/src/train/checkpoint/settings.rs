@@ -46,10 +46,11 @@ impl Settings {
         }
     }
 
-    /// Adds a model: its SHA-256.
+    /// Adds a model: its SHA-256, whatever it is called.
     pub fn and_model(self, name: &str, vae: &Vae) -> Self {
+        let unnamed = Vae { name: name.into(), ..vae.clone() };
         // A model that does not validate is refused by the training.
-        let bytes = to_safetensors(Path::new(name), vae).unwrap_or_default();
+        let bytes = to_safetensors(Path::new(name), &unnamed).unwrap_or_default();
         self.and(name, hex(&Sha256::digest(bytes)))
     }
 
