@@ -209,16 +209,8 @@ mod tests {
         teacher.frontend = like;
         let conv = |text: &str| text.parse::<Convolution>().unwrap();
         let shape = Architecture {
-            name: "blocks".into(),
             convolutions: vec![conv("12x5s2"), conv("18x3s2")],
-            decoder_convolutions: None,
-            image: None,
-            hidden: vec![23],
-            decoder_hidden: vec![23],
-            latent: 5,
-            activation: crate::graph::Activation::Relu,
-            likelihood: crate::graph::LikelihoodKind::Gaussian,
-            score: crate::graph::ScoreKind::NegativeElbo,
+            ..Architecture::mirrored("blocks", &[23], 5)
         };
         student(&teacher, &shape, 1).unwrap()
     }

@@ -34,6 +34,7 @@ pub mod cost;
 pub mod diff;
 pub mod emit;
 pub mod evaluate;
+pub mod fingerprint;
 pub mod fit;
 pub mod graph;
 pub mod import;

@@ -89,7 +89,7 @@ pub fn instructions(vae: &Vae, options: &QuantizeOptions, target: &str) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Activation, Frontend, LikelihoodKind};
+    use crate::graph::Frontend;
     use crate::quantize::{WeightBits, quantize_on};
     use crate::recording::{Recording, WindowSet};
     use crate::simulate::{DecisionOptions, DetectorOptions, FalseAlarms, assemble};
@@ -109,18 +109,7 @@ mod tests {
     }
 
     fn plain() -> Vae {
-        let shape = Architecture {
-            name: "n".into(),
-            convolutions: Vec::new(),
-            decoder_convolutions: None,
-            image: None,
-            hidden: vec![8],
-            decoder_hidden: vec![8],
-            latent: 6,
-            activation: Activation::Relu,
-            likelihood: LikelihoodKind::Gaussian,
-            score: ScoreKind::NegativeElbo,
-        };
+        let shape = Architecture::mirrored("n", &[8], 6);
         let frontend = Frontend::identity(8, 8, 1);
         random_vae(frontend, &shape, &mut stream(1, Stream::Init)).unwrap()
     }

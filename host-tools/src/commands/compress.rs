@@ -225,14 +225,6 @@ impl CompressArgs {
     /// Settings of all training, every one of this command's checked: nothing is loaded or trained for
     /// what cannot be.
     fn fit(&self) -> Result<FitConfig, TrainError> {
-        let bad = |setting, value: String, must| Err(TrainError::Setting { setting, value, must });
-        // Written so that NaN fails too. Without held-out windows there is nothing to measure with.
-        if !(self.validation > 0.0 && self.validation <= 0.9) {
-            return bad("validation", self.validation.to_string(), "above 0 and at most 0.9");
-        }
-        if !self.max_loss.is_finite() {
-            return bad("max-loss", self.max_loss.to_string(), "a finite number");
-        }
         let fit = FitConfig {
             batch: self.batch,
             learning_rate: self.lr,
@@ -240,7 +232,12 @@ impl CompressArgs {
             patience: None,
             ..FitConfig::default()
         };
-        fit.validate()?;
+        // What is held out is held out before any training, which then has its own.
+        FitConfig { validation: self.validation, ..fit.clone() }.validate_with_held_out()?;
+        if !self.max_loss.is_finite() {
+            let (setting, must) = ("max-loss", "a finite number");
+            return Err(TrainError::Setting { setting, value: self.max_loss.to_string(), must });
+        }
         Ok(fit)
     }
 

@@ -7,11 +7,12 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use miette::IntoDiagnostic;
 use picovae::compress::Yardstick;
+use picovae::fingerprint;
 use picovae::graph::{Activation, LikelihoodKind, Op, Provenance, ScoreKind, TOOL, Vae};
 use picovae::import::write_trained;
 use picovae::quantize::QuantizeOptions;
 use picovae::recording::WindowSet;
-use picovae::search::{Rules, Space, Study, Task, best, fingerprint, work};
+use picovae::search::{Rules, Space, Study, Task, best, work};
 use picovae::simulate::{CalibrateError, DecisionOptions, DetectorOptions, FalseAlarms};
 use picovae::train::{Architecture, FitConfig, Image, Sigma, TrainError, hold_out, student};
 
@@ -248,9 +249,8 @@ fn end_with_parent() {
 impl SearchArgs {
     /// Everything that needs neither model nor data.
     fn check(&self) -> miette::Result<()> {
-        self.fit().validate()?;
+        self.fit().validate_with_held_out()?;
         let counts = [
-            ("validation", self.validation.to_string(), self.validation > 0.0, "above 0"),
             ("trials", self.trials.to_string(), self.trials > 0, "at least 1"),
             ("rungs", self.rungs.to_string(), self.rungs > 0, "at least 1"),
             ("eta", self.eta.to_string(), self.eta > 1, "at least 2"),

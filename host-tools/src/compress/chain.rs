@@ -2,7 +2,7 @@
 
 use super::nearest::{blocked, nearest};
 use super::run::{Made, OBSERVED, Run};
-use super::student::{Student, check_image, student};
+use super::student::{Student, student};
 use super::{
     Chain, ChainReport, Criterion, PruneError, Quality, Unit, Yardstick, YardstickError,
     importance, shrink,
@@ -136,7 +136,9 @@ pub fn compress<'w>(
     watch: impl Into<Watch<'w>>,
 ) -> Result<Compressed, CompressError> {
     // Students come last: nobody is to wait for them to hear of this.
-    check_image(model, config.image)?;
+    if let Some(image) = config.image {
+        image.shape(model.frontend.feature_len())?;
+    }
     let yardstick = Yardstick::new(model, held_out, config.fit.seed)?;
     let reference = yardstick.of_float(model)?;
     let run = Run {
@@ -297,8 +299,9 @@ impl Run<'_, '_> {
             Way::Whole => beyond(whole),
             _ if whole_fits => Plan::Vain,
             Way::Pruned => {
-                if !fits(&at(LEAST)) {
-                    return Ok(beyond(needs(&at(LEAST))?));
+                let least = needs(&at(LEAST))?;
+                if !config.budget.broken(&least).is_empty() {
+                    return Ok(beyond(least));
                 }
                 let (mut low, mut high) = (LEAST, 1.0);
                 for _ in 0..12 {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::graph::tests::tiny;
-use crate::graph::{Activation, Frontend, LikelihoodKind, ScoreKind};
+use crate::graph::{Frontend, ScoreKind};
 use crate::recording::Recording;
 use crate::simulate::{DecisionOptions, FalseAlarms};
 use crate::train::{
@@ -23,16 +23,8 @@ fn recording() -> Recording {
 fn model() -> Vae {
     let like = Vae { frontend: Frontend::identity(FRAMES, FRAMES, 1), ..tiny() };
     let shape = Architecture {
-        name: "sines".into(),
-        convolutions: Vec::new(),
-        decoder_convolutions: None,
-        image: None,
-        hidden: vec![24],
-        decoder_hidden: vec![24],
-        latent: 3,
-        activation: Activation::Relu,
-        likelihood: LikelihoodKind::Gaussian,
         score: ScoreKind::ReconstructionError,
+        ..Architecture::mirrored("sines", &[24], 3)
     };
     random_student(&like, &shape, 1).unwrap()
 }

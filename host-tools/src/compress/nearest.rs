@@ -32,17 +32,10 @@ pub(super) fn blocked(nearest: Option<&ChainReport>) -> String {
 
 /// The largest ratio of a need to its limit. A need that cannot be told is beyond any.
 fn overrun(needs: &Needs, budget: &Budget) -> f64 {
-    let ratio = |need: Option<u64>, limit: Option<u64>| {
-        limit.map_or(0.0, |limit| need.map_or(f64::INFINITY, |need| need as f64 / limit as f64))
+    let ratio = |(_, needed, allowed): (_, Option<u64>, u64)| {
+        needed.map_or(f64::INFINITY, |needed| needed as f64 / allowed as f64)
     };
-    let bytes = |limit: Option<usize>| limit.map(|limit| limit as u64);
-    [
-        ratio(Some(needs.blob_bytes as u64), bytes(budget.flash)),
-        ratio(Some(needs.arena_bytes as u64), bytes(budget.ram)),
-        ratio(needs.instructions, budget.instructions),
-    ]
-    .into_iter()
-    .fold(0.0, f64::max)
+    budget.limits(needs).map(ratio).fold(0.0, f64::max)
 }
 
 #[cfg(test)]

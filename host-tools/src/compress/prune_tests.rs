@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::compress::{DistillConfig, distill};
-use crate::graph::{Activation, Frontend, LikelihoodKind, ScoreKind};
+use crate::graph::{Frontend, ScoreKind};
 use crate::import::{ForeignOptions, read_safetensors, write_safetensors};
 use crate::needs::needs;
 use crate::quantize::{QuantizeOptions, WeightBits};
@@ -34,16 +34,8 @@ fn windows(recording: &Recording) -> WindowSet<'_> {
 fn teacher(data: &WindowSet<'_>) -> Vae {
     let config = TrainConfig {
         architecture: Architecture {
-            name: "waves".into(),
-            convolutions: Vec::new(),
-            decoder_convolutions: None,
-            image: None,
-            hidden: vec![48, 24],
-            decoder_hidden: vec![24, 48],
-            latent: 6,
-            activation: Activation::Relu,
-            likelihood: LikelihoodKind::Gaussian,
             score: ScoreKind::ReconstructionError,
+            ..Architecture::mirrored("waves", &[48, 24], 6)
         },
         normalize: Normalize::PerChannel,
         fit: FitConfig {

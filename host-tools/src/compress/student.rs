@@ -25,22 +25,6 @@ pub(super) enum Student {
     Widest(Vae),
 }
 
-/// Checks that the features are an image of this size, of one channel or several.
-///
-/// # Errors
-/// [`TrainError::Image`].
-pub(super) fn check_image(model: &Vae, image: Option<Image>) -> Result<(), TrainError> {
-    let features = model.frontend.feature_len();
-    match image {
-        Some(image)
-            if features.checked_rem(image.rows.saturating_mul(image.columns)) != Some(0) =>
-        {
-            Err(TrainError::Image { image, features })
-        }
-        _ => Ok(()),
-    }
-}
-
 /// The widest student that `fits`, or the narrowest where none does.
 ///
 /// # Errors
@@ -143,20 +127,6 @@ mod tests {
         };
         assert!(least.params() < found.params());
         assert_eq!(least.encoder[0].output_len(), 8 * NARROWEST);
-    }
-
-    #[test]
-    fn an_image_has_the_size_of_the_features() {
-        let mut model = tiny();
-        model.frontend = Frontend::identity(48, 48, 1);
-        let check = |text: &str| check_image(&model, Some(text.parse().unwrap()));
-        check_image(&model, None).unwrap();
-        for good in ["6x8", "4x4"] {
-            check(good).unwrap();
-        }
-        for bad in ["5x8", "7x7", "96x1", "12x8"] {
-            assert!(matches!(check(bad), Err(TrainError::Image { features: 48, .. })), "{bad}");
-        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::emit::write;
 use crate::graph::tests::tiny;
-use crate::graph::{Activation, Frontend, Geometry, LikelihoodKind, ScoreKind};
+use crate::graph::{Activation, Frontend, Geometry};
 use crate::quantize::{QuantizeOptions, lower, observe};
 use crate::train::{Architecture, Convolution, student};
 use ndarray::{Array1, Array2, Array4};
@@ -12,16 +12,8 @@ use ndarray::{Array1, Array2, Array4};
 fn convolutional() -> Vae {
     let like = Vae { frontend: Frontend::identity(24, 24, 1), ..tiny() };
     let shape = Architecture {
-        name: "cost".into(),
         convolutions: vec!["12x5s2".parse::<Convolution>().unwrap()],
-        decoder_convolutions: None,
-        image: None,
-        hidden: vec![23],
-        decoder_hidden: vec![23],
-        latent: 5,
-        activation: Activation::Relu,
-        likelihood: LikelihoodKind::Gaussian,
-        score: ScoreKind::NegativeElbo,
+        ..Architecture::mirrored("cost", &[23], 5)
     };
     student(&like, &shape, 1).unwrap()
 }

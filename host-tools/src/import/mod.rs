@@ -37,6 +37,7 @@ pub use safetensors::{
     write_trained,
 };
 pub use state_dict::ForeignOptions;
+pub(crate) use state_dict::hex;
 pub use tflite::{Contents as TfliteContents, Int8Model, TfliteOptions, is_tflite, parse_tflite};
 pub use torch_pickle::{is_torch, parse_torch};
 

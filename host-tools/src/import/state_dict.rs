@@ -303,6 +303,6 @@ pub(super) fn common_prefix(names: &[&str]) -> String {
     prefix
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

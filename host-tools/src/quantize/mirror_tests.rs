@@ -7,9 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::emit::{Calibrated, write};
-use crate::graph::{
-    Activation, Frontend, Geometry, Layer, LikelihoodKind, Op, ScoreKind, Shape, Vae,
-};
+use crate::graph::{Activation, Frontend, Geometry, Layer, LikelihoodKind, Op, Shape, Vae};
 use crate::simulate::{Simulator, SimulatorArena};
 use crate::train::{Architecture, random_vae};
 
@@ -38,18 +36,8 @@ impl Trace for Integers {
 
 fn model(activation: Activation, likelihood: LikelihoodKind, hidden: usize, seed: u64) -> Vae {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let shape = Architecture {
-        name: "mirror".into(),
-        convolutions: Vec::new(),
-        decoder_convolutions: None,
-        image: None,
-        hidden: vec![hidden],
-        decoder_hidden: vec![hidden],
-        latent: 4,
-        activation,
-        likelihood,
-        score: ScoreKind::NegativeElbo,
-    };
+    let shape =
+        Architecture { activation, likelihood, ..Architecture::mirrored("mirror", &[hidden], 4) };
     // An untrained logvar must stay small, or its exponential leaves every grid.
     let scale = if likelihood == LikelihoodKind::Bernoulli { 1.0 } else { 50.0 };
     let frontend = Frontend { scale: vec![scale], ..Frontend::identity(24, 24, 1) };

@@ -9,23 +9,15 @@ use super::equalize::scale;
 use super::joints::Joint;
 use super::mirror_tests::mirror_is_the_core;
 use super::*;
-use crate::graph::{
-    Activation, Frontend, Geometry, Layer, LikelihoodKind, Op, ScoreKind, Shape, Vae,
-};
+use crate::graph::{Activation, Frontend, Geometry, Layer, LikelihoodKind, Op, Shape, Vae};
 use crate::train::{Architecture, random_vae};
 
 fn network(image: bool, seed: u64) -> Vae {
     let shape = Architecture {
-        name: "post".into(),
         convolutions: if image { vec!["6x3s2".parse().unwrap()] } else { Vec::new() },
-        decoder_convolutions: None,
         image: image.then(|| "6x6".parse().unwrap()),
-        hidden: vec![24, 18],
-        decoder_hidden: vec![18, 24],
-        latent: 4,
-        activation: Activation::Relu,
         likelihood: LikelihoodKind::Bernoulli,
-        score: ScoreKind::NegativeElbo,
+        ..Architecture::mirrored("post", &[24, 18], 4)
     };
     let frontend = Frontend { scale: vec![255.0], ..Frontend::identity(36, 36, 1) };
     random_vae(frontend, &shape, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap()

@@ -71,11 +71,6 @@ impl<'a> WindowSet<'a> {
         self.sources[source as usize].window(window as usize)
     }
 
-    /// (source, window) of every window, in order.
-    pub(crate) fn places(&self) -> &[(u32, u32)] {
-        &self.windows
-    }
-
     /// (source, clip) of the window at `index`: windows with equal pairs
     /// overlap or touch, and belong on the same side of any split.
     ///

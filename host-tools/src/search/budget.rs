@@ -38,38 +38,42 @@ impl Display for Limit {
 }
 
 impl Budget {
+    /// Every limit there is, with what is needed (`None` where it cannot be told) and what is allowed.
+    pub(crate) fn limits(
+        &self,
+        needs: &Needs,
+    ) -> impl Iterator<Item = (Limit, Option<u64>, u64)> + use<> {
+        let bytes = |limit: Option<usize>| limit.map(|limit| limit as u64);
+        [
+            (Limit::Flash, Some(needs.blob_bytes as u64), bytes(self.flash)),
+            (Limit::Ram, Some(needs.arena_bytes as u64), bytes(self.ram)),
+            (Limit::Instructions, needs.instructions, self.instructions),
+        ]
+        .into_iter()
+        .filter_map(|(limit, needed, allowed)| Some((limit, needed, allowed?)))
+    }
+
+    /// Those of them that `needs` are beyond; what cannot be told is beyond any.
+    fn beyond(&self, needs: &Needs) -> impl Iterator<Item = (Limit, Option<u64>, u64)> + use<> {
+        self.limits(needs)
+            .filter(|(_, needed, allowed)| needed.is_none_or(|needed| needed > *allowed))
+    }
+
     /// The limits that `needs` are beyond. Where there is no prediction of
     /// instructions, a limit on them is not kept.
     pub fn broken(&self, needs: &Needs) -> Vec<Limit> {
-        let mut broken = Vec::new();
-        if self.flash.is_some_and(|limit| needs.blob_bytes > limit) {
-            broken.push(Limit::Flash);
-        }
-        if self.ram.is_some_and(|limit| needs.arena_bytes > limit) {
-            broken.push(Limit::Ram);
-        }
-        let time = |limit| needs.instructions.is_none_or(|needed| needed > limit);
-        if self.instructions.is_some_and(time) {
-            broken.push(Limit::Instructions);
-        }
-        broken
+        self.beyond(needs).map(|(limit, ..)| limit).collect()
     }
 
     /// Which limits `needs` are beyond and by what, in words; `None` where all are kept.
     pub fn excess(&self, needs: &Needs) -> Option<String> {
-        let said = |limit: Limit| match limit {
-            Limit::Flash => pair(limit, Some(needs.blob_bytes), self.flash),
-            Limit::Ram => pair(limit, Some(needs.arena_bytes), self.ram),
-            Limit::Instructions => pair(limit, needs.instructions, self.instructions),
+        let said = |(limit, needed, allowed): (Limit, Option<u64>, u64)| {
+            let needed = needed.map_or_else(|| "unknown".to_string(), |needed| needed.to_string());
+            format!("{limit} {needed} of {allowed}")
         };
-        let all: Vec<String> = self.broken(needs).into_iter().map(said).collect();
+        let all: Vec<String> = self.beyond(needs).map(said).collect();
         (!all.is_empty()).then(|| all.join(", "))
     }
-}
-
-fn pair<N: Display>(limit: Limit, needed: Option<N>, allowed: Option<N>) -> String {
-    let number = |n: Option<N>| n.map_or_else(|| "unknown".to_string(), |n| n.to_string());
-    format!("{limit} {} of {}", number(needed), number(allowed))
 }
 
 #[cfg(test)]

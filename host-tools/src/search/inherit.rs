@@ -49,21 +49,13 @@ pub(super) fn inherit(child: &mut Vae, parent: &Vae) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Activation, Frontend, LikelihoodKind, ScoreKind};
+    use crate::graph::{Frontend, ScoreKind};
     use crate::train::{Architecture, Stream, random_vae, stream};
 
     fn network(hidden: &[usize], seed: u64) -> Vae {
         let shape = Architecture {
-            name: "n".into(),
-            convolutions: Vec::new(),
-            decoder_convolutions: None,
-            image: None,
-            hidden: hidden.to_vec(),
-            decoder_hidden: hidden.iter().rev().copied().collect(),
-            latent: 3,
-            activation: Activation::Relu,
-            likelihood: LikelihoodKind::Gaussian,
             score: ScoreKind::ReconstructionError,
+            ..Architecture::mirrored("n", hidden, 3)
         };
         let mut rng = stream(seed, Stream::Init);
         random_vae(Frontend::identity(10, 10, 1), &shape, &mut rng).unwrap()

@@ -10,7 +10,6 @@
 pub mod budget;
 pub mod candidate;
 pub mod figures;
-pub mod fingerprint;
 mod inherit;
 pub mod pareto;
 pub mod schedule;

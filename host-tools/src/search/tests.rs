@@ -4,7 +4,7 @@ use indicatif::ProgressBar;
 
 use super::*;
 use crate::compress::Yardstick;
-use crate::graph::{Activation, Frontend, LikelihoodKind, Provenance, ScoreKind};
+use crate::graph::{Frontend, Provenance, ScoreKind};
 use crate::quantize::QuantizeOptions;
 use crate::recording::{Recording, WindowSet};
 use crate::simulate::{DecisionOptions, DetectorOptions, FalseAlarms};
@@ -23,16 +23,8 @@ fn recording() -> Recording {
 
 fn task(recording: &Recording) -> Task<'_> {
     let like = Architecture {
-        name: "n".into(),
-        convolutions: Vec::new(),
-        decoder_convolutions: None,
-        image: None,
-        hidden: vec![12],
-        decoder_hidden: vec![12],
-        latent: 3,
-        activation: Activation::Relu,
-        likelihood: LikelihoodKind::Gaussian,
         score: ScoreKind::ReconstructionError,
+        ..Architecture::mirrored("n", &[12], 3)
     };
     let frontend = Frontend::identity(WINDOW, WINDOW, 1);
     let reference = random_vae(frontend, &like, &mut stream(1, Stream::Init)).unwrap();

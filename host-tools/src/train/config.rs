@@ -15,6 +15,9 @@ pub struct TrainConfig {
     pub fit: FitConfig,
 }
 
+/// Most of the windows that may be held out.
+const MOST_HELD_OUT: f32 = 0.9;
+
 /// Shape of a VAE: convolutions, fully connected layers, the latent, and back.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Architecture {
@@ -127,6 +130,23 @@ impl Default for FitConfig {
 }
 
 impl FitConfig {
+    /// [`validate`](Self::validate) of a command that measures with the windows held out, so that there have
+    /// to be some.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub fn validate_with_held_out(&self) -> Result<(), TrainError> {
+        // Written so that NaN fails too.
+        if !(self.validation > 0.0 && self.validation <= MOST_HELD_OUT) {
+            return Err(TrainError::Setting {
+                setting: "validation",
+                value: self.validation.to_string(),
+                must: "above 0 and at most 0.9",
+            });
+        }
+        self.validate()
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -148,7 +168,7 @@ impl FitConfig {
             (
                 "validation",
                 self.validation.into(),
-                (0.0..=0.9).contains(&self.validation),
+                (0.0..=MOST_HELD_OUT).contains(&self.validation),
                 "between 0 and 0.9",
             ),
             ("input-noise", self.input_noise.into(), self.input_noise >= 0.0, "0 or more"),
@@ -169,6 +189,23 @@ impl FitConfig {
 }
 
 impl Architecture {
+    /// For tests: fully connected, the decoder the encoder's mirror, ReLU, Gaussian.
+    #[cfg(test)]
+    pub(crate) fn mirrored(name: &str, hidden: &[usize], latent: usize) -> Self {
+        Self {
+            name: name.into(),
+            convolutions: Vec::new(),
+            decoder_convolutions: None,
+            image: None,
+            hidden: hidden.to_vec(),
+            decoder_hidden: hidden.iter().rev().copied().collect(),
+            latent,
+            activation: Activation::Relu,
+            likelihood: LikelihoodKind::Gaussian,
+            score: ScoreKind::NegativeElbo,
+        }
+    }
+
     /// Checks that no layer is empty.
     ///
     /// # Errors

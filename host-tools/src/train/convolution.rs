@@ -58,6 +58,22 @@ pub struct Image {
     pub columns: usize,
 }
 
+impl Image {
+    /// The shape of so many features, which are this image in one channel or several.
+    ///
+    /// # Errors
+    /// [`TrainError::Image`] where they are not.
+    pub(crate) fn shape(self, features: usize) -> Result<Shape, TrainError> {
+        let pixels = self.rows.saturating_mul(self.columns);
+        match features.checked_div(pixels) {
+            Some(channels) if channels > 0 && channels * pixels == features => {
+                Ok(Shape::new(self.rows, self.columns, channels))
+            }
+            _ => Err(TrainError::Image { image: self, features }),
+        }
+    }
+}
+
 impl std::fmt::Display for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}x{}", self.rows, self.columns)
@@ -140,13 +156,7 @@ impl Architecture {
     fn features(&self, frontend: &Frontend) -> Result<Shape, TrainError> {
         let (len, groups) = (frontend.feature_len(), frontend.groups().max(1));
         let Some(image) = self.image else { return Ok(Shape::new(len / groups, 1, groups)) };
-        let pixels = image.rows.saturating_mul(image.columns);
-        match len.checked_div(pixels) {
-            Some(channels) if channels > 0 && channels * pixels == len => {
-                Ok(Shape::new(image.rows, image.columns, channels))
-            }
-            _ => Err(TrainError::Image { image, features: len }),
-        }
+        image.shape(len)
     }
 }
 
@@ -242,5 +252,16 @@ mod tests {
         let image = parse("8x3s2").forward(Shape::new(28, 28, 1)).unwrap();
         assert_eq!((image.output, image.kernel), (Shape::new(14, 14, 8), [3, 3]));
         assert_eq!(image.padding, [1, 1]);
+    }
+
+    #[test]
+    fn an_image_has_the_size_of_the_features() {
+        let check = |text: &str| text.parse::<Image>().unwrap().shape(48);
+        for good in ["6x8", "4x4"] {
+            check(good).unwrap();
+        }
+        for bad in ["5x8", "7x7", "96x1", "12x8"] {
+            assert!(matches!(check(bad), Err(TrainError::Image { features: 48, .. })), "{bad}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::gradient::Float;
 use super::validate::validate;
 use super::*;
 use crate::compress::{DistillConfig, distill};
-use crate::graph::{Activation, LikelihoodKind, ScoreKind};
+use crate::graph::{LikelihoodKind, ScoreKind};
 use crate::import::{ForeignOptions, read_safetensors, read_settled, write_trained};
 use crate::quantize::mirror_tests::mirror_is_the_core;
 use crate::quantize::{Mirror, QuantizeOptions, QuantizedVae, Settled, WeightBits, lower, observe};
@@ -29,16 +29,9 @@ pub(super) fn recording(windows: usize, seed: u64) -> Recording {
 
 pub(super) fn shape(hidden: usize) -> Architecture {
     Architecture {
-        name: "waves".into(),
-        convolutions: Vec::new(),
-        decoder_convolutions: None,
-        image: None,
-        hidden: vec![hidden],
-        decoder_hidden: vec![hidden],
-        latent: 4,
-        activation: Activation::Relu,
         likelihood: LikelihoodKind::Bernoulli,
         score: ScoreKind::BernoulliExcess,
+        ..Architecture::mirrored("waves", &[hidden], 4)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Training on data small enough to take well under a second.
 
 use super::*;
-use crate::graph::{Activation, Frontend, LikelihoodKind, ScoreKind, Shape};
+use crate::graph::{Activation, Frontend, LikelihoodKind, Shape};
 use crate::recording::Recording;
 use indicatif::ProgressBar;
 use rand::RngExt;
@@ -20,16 +20,9 @@ fn sines(n: usize) -> Recording {
 fn config(likelihood: LikelihoodKind) -> TrainConfig {
     TrainConfig {
         architecture: Architecture {
-            name: "sines".into(),
-            convolutions: Vec::new(),
-            decoder_convolutions: None,
-            image: None,
-            hidden: vec![24],
-            decoder_hidden: vec![24],
-            latent: 3,
             activation: Activation::Elu { alpha: 1.0 },
             likelihood,
-            score: ScoreKind::NegativeElbo,
+            ..Architecture::mirrored("sines", &[24], 3)
         },
         normalize: Normalize::PerChannel,
         fit: FitConfig {

@@ -7,8 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::super::Teacher;
 use super::CheckpointError;
+use crate::fingerprint;
 use crate::graph::{TOOL, Vae};
-use crate::import::to_safetensors;
+use crate::import::{hex, to_safetensors};
 use crate::quantize::QuantizeOptions;
 use crate::recording::WindowSet;
 
@@ -51,21 +52,12 @@ impl Settings {
         let unnamed = Vae { name: name.into(), ..vae.clone() };
         // A model that does not validate is refused by the training.
         let bytes = to_safetensors(Path::new(name), &unnamed).unwrap_or_default();
-        self.and(name, hex(&Sha256::digest(bytes)))
+        self.and(name, short(&hex(&Sha256::digest(bytes))))
     }
 
     /// Adds recordings and which windows of them: their SHA-256.
     pub fn and_data(self, name: &str, data: &WindowSet<'_>) -> Self {
-        let mut hash = Sha256::new();
-        for clips in data.sources() {
-            hash.update(clips.window_len().to_le_bytes());
-            hash.update(bytemuck::cast_slice::<f32, u8>(&clips.recording().samples));
-        }
-        for (source, window) in data.places() {
-            hash.update(source.to_le_bytes());
-            hash.update(window.to_le_bytes());
-        }
-        self.and(name, hex(&hash.finalize()))
+        self.and(name, short(&fingerprint::of_windows(data)))
     }
 
     /// Adds a teacher and what is taken from it.
@@ -113,6 +105,6 @@ impl Settings {
 }
 
 /// The beginning of a digest, which is enough to tell files apart.
-fn hex(digest: &[u8]) -> String {
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+fn short(digest: &str) -> &str {
+    digest.get(..16).unwrap_or(digest)
 }

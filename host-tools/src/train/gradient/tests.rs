@@ -1,25 +1,17 @@
 //! The whole loss against differences of itself.
 
 use super::*;
-use crate::graph::{
-    Activation, Frontend, Geometry, Layer, Likelihood, LikelihoodKind, Op, ScoreKind, Shape,
-};
+use crate::graph::{Activation, Frontend, Geometry, Layer, Likelihood, LikelihoodKind, Op, Shape};
 use crate::train::{Architecture, Sigma, Stream, random_vae, stream};
 use ndarray::{Array1, Array4};
 use rand::RngExt;
 
 fn model(likelihood: LikelihoodKind) -> Vae {
     let shape = Architecture {
-        name: "test".into(),
-        convolutions: Vec::new(),
-        decoder_convolutions: None,
-        image: None,
-        hidden: vec![7],
         decoder_hidden: vec![6],
-        latent: 3,
         activation: Activation::Silu,
         likelihood,
-        score: ScoreKind::NegativeElbo,
+        ..Architecture::mirrored("test", &[7], 3)
     };
     let mut rng = stream(11, Stream::Init);
     let mut vae = random_vae(Frontend::identity(8, 8, 1), &shape, &mut rng).unwrap();

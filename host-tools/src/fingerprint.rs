@@ -1,10 +1,10 @@
-//! What all who share a study must have in common beside their options: the windows, as rows, columns and
-//! labels leave them, and the reference. Told apart by SHA-256, for file names differ from machine to machine.
+//! Windows and models told apart by SHA-256: what a checkpoint is of, and what all who share a study must have in
+//! common beside their options, for file names differ from machine to machine.
 
 use sha2::{Digest, Sha256};
 
 use crate::graph::{Provenance, ScoreKind, Vae};
-use crate::import::{ImportError, to_safetensors};
+use crate::import::{ImportError, hex, to_safetensors};
 use crate::recording::WindowSet;
 
 /// Of the samples of the set's recordings, and of which windows of them are in it.
@@ -41,10 +41,6 @@ pub fn of_model(vae: &Vae) -> Result<String, ImportError> {
         ..vae.clone()
     };
     Ok(hex(&Sha256::digest(to_safetensors("model".as_ref(), &bare)?)))
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
