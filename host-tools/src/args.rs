@@ -208,3 +208,30 @@ pub fn command_line() -> String {
     });
     arguments.collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    /// Clap checks it itself, but not where dependencies are built without their assertions.
+    #[test]
+    fn no_verb_has_two_options_of_one_name() {
+        let mut cli = Cli::command();
+        cli.build();
+        for verb in cli.get_subcommands() {
+            let (mut ids, mut names) = (HashSet::new(), HashSet::new());
+            for option in verb.get_arguments() {
+                let id = option.get_id().as_str();
+                assert!(ids.insert(id), "{}: two arguments {id}", verb.get_name());
+                let aliases = option.get_all_aliases().unwrap_or_default();
+                for name in option.get_long().into_iter().chain(aliases) {
+                    assert!(names.insert(name.to_string()), "{}: two --{name}", verb.get_name());
+                }
+            }
+        }
+    }
+}

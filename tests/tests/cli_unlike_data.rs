@@ -94,6 +94,24 @@ fn a_foreign_state_dict_reads_pixels_of_either_range() {
             shop.json(&["eval", "f.pvae", "--data", data])["negative_elbo"].as_f64().unwrap();
         assert!((int8 / bytes - 1.0).abs() < 0.02, "{int8} {bytes}");
     }
+
+    // Neither file of a pair knows a front-end: the student's is the teacher's.
+    foreign_state_dict(&shop.path("small.safetensors"), 16, 4, 2);
+    foreign_state_dict(&shop.path("wide.safetensors"), 20, 4, 2);
+    let distill = |student: &str| {
+        let line = format!(
+            "distill foreign.safetensors bytes.csv --student {student} --epochs 1 -o s.safetensors"
+        );
+        line.split_whitespace().map(String::from).collect::<Vec<_>>()
+    };
+    let [small, wide] = ["small.safetensors", "wide.safetensors"].map(distill);
+    shop.ok(&small.iter().map(String::as_str).collect::<Vec<_>>());
+    let quality = shop.json(&["eval", "s.safetensors", "--data", "bytes.csv"]);
+    assert!(quality["negative_elbo"].as_f64().unwrap() < 1.2 * bytes, "{quality}");
+    shop.refused(
+        &wide.iter().map(String::as_str).collect::<Vec<_>>(),
+        &["the windows have 16 samples, the network reads 20"],
+    );
 }
 
 /// `encoder.0`, `encoder.2`, `decoder.0`, `decoder.2` of the article, without metadata.

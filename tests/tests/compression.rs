@@ -157,6 +157,15 @@ fn the_cheapest_chain_that_fits() {
     ]);
     assert!(report["int8"]["agreement"].as_f64().unwrap() > 0.99, "{report}");
     assert!(shop.path("both.html").exists());
+
+    // A blob that looks at other windows is not what came of the model.
+    shop.train("half.safetensors", &["--window", "32"]);
+    let blob = "quantize half.safetensors --calibrate normal.npy --max-drift 100 -o half.pvae";
+    shop.ok(&blob.split_whitespace().collect::<Vec<_>>());
+    let unlike = "report machine.safetensors half.pvae --data normal.npy -o unlike.html";
+    let unlike: Vec<&str> = unlike.split_whitespace().collect();
+    shop.refused(&unlike, &["half.pvae: its windows are 32 x", "those of machine.safetensors"]);
+    assert!(!shop.path("unlike.html").exists());
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn every_verb_that_trains_goes_on_where_it_was_killed() {
     let (whole, pieces) = (Workshop::new(), Workshop::new());
     let commands = [
         "train normal.npy --likelihood gaussian --remove-mean --hidden 24 --latent 4 --epochs 12 \
-         --seed 3 -o trained.safetensors",
+         --seed 3 --starts 2 -o trained.safetensors",
         "finetune machine.safetensors normal.npy --qat --weight-bits 4 --epochs 6 -o tuned.safetensors",
         "distill machine.safetensors normal.npy --hidden 12 --epochs 6 -o student.safetensors",
         "prune machine.safetensors normal.npy --keep 0.6 --rounds 3 --epochs 2 -o pruned.safetensors",

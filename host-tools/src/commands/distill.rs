@@ -10,7 +10,7 @@ use picovae::train::{Architecture, Convolution, Image, Settings, TeacherConfig, 
 
 use super::checkpoint::CheckpointArgs;
 use super::finetune::finish;
-use super::model_file::{ForeignArgs, open_float};
+use super::model_file::{ForeignArgs, LATENT_LAYER, open_float, without_alias};
 use super::outputs::Outputs;
 use super::training_args::TrainingArgs;
 use crate::args::{DataArgs, window_set};
@@ -18,6 +18,7 @@ use crate::printer::Printer;
 
 /// Arguments of `picovae distill`.
 #[derive(Debug, Args)]
+#[command(mut_arg(LATENT_LAYER, without_alias))]
 #[command(after_help = "Examples:
   picovae distill mnist.safetensors train-images-idx3-ubyte.gz --hidden 64,64 -o student.safetensors
   picovae distill mnist.safetensors train-images-idx3-ubyte.gz --image 28x28 \\
@@ -36,7 +37,7 @@ pub struct DistillArgs {
     #[arg(short, long, value_name = "OUT.safetensors")]
     out: PathBuf,
     /// A student that has learnt something already, instead of a shape.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["conv", "hidden", "latent_len"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["conv", "hidden", "latent"])]
     student: Option<PathBuf>,
     /// The student's convolutions, as `picovae train` takes them.
     #[arg(long, value_delimiter = ',', value_name = "CxKsS,…")]
@@ -54,8 +55,8 @@ pub struct DistillArgs {
     #[arg(long, value_delimiter = ',', value_name = "N,…")]
     decoder_hidden: Option<Vec<usize>>,
     /// Dimensions of its latent [default: the teacher's].
-    #[arg(long, value_name = "N")]
-    latent_len: Option<usize>,
+    #[arg(long, alias = "latent-len", value_name = "N")]
+    latent: Option<usize>,
     /// After each of its hidden layers, as `picovae train --activation`; silu learns images better
     /// than relu and costs a table of 256 bytes a layer.
     #[arg(long, default_value = "relu", value_name = "NAME")]
@@ -128,7 +129,7 @@ impl DistillArgs {
                 .decoder_hidden
                 .clone()
                 .unwrap_or_else(|| self.hidden.iter().rev().copied().collect()),
-            latent: self.latent_len.unwrap_or(teacher.latent_len()),
+            latent: self.latent.unwrap_or(teacher.latent_len()),
             activation: self.student_activation,
             likelihood: teacher.likelihood.kind(),
             score: teacher.score,

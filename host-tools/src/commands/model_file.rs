@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Arg, Args};
 use miette::IntoDiagnostic;
 use picovae::emit::{Blob, Calibrated, write};
 use picovae::graph::{Activation, Frontend, LikelihoodKind, ScoreKind, Vae};
@@ -22,8 +22,8 @@ pub struct ForeignArgs {
     #[arg(long, value_name = "NAME")]
     likelihood: Option<LikelihoodKind>,
     /// Layer that is the latent of a plain autoencoder [default: the narrowest].
-    #[arg(long, value_name = "LAYER")]
-    latent: Option<String>,
+    #[arg(long, visible_alias = "latent", value_name = "LAYER")]
+    latent_layer: Option<String>,
     /// Frames a window [default: the model's inputs by --channels].
     #[arg(long, value_name = "FRAMES")]
     window: Option<usize>,
@@ -50,6 +50,14 @@ pub struct ForeignArgs {
     score: Option<ScoreKind>,
 }
 
+/// What [`ForeignArgs`] calls its latent, for verbs whose `--latent` is a size: it is `--latent-layer` there alone.
+pub const LATENT_LAYER: &str = "latent_layer";
+
+/// An option by its name alone.
+pub fn without_alias(option: Arg) -> Arg {
+    option.visible_alias(None::<&'static str>)
+}
+
 impl ForeignArgs {
     /// Options of the importer.
     pub fn options(&self) -> ForeignOptions {
@@ -59,7 +67,7 @@ impl ForeignArgs {
             frontend: None,
             score: self.score,
             name: None,
-            latent: self.latent.clone(),
+            latent: self.latent_layer.clone(),
         }
     }
 

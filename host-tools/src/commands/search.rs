@@ -17,7 +17,7 @@ use picovae::simulate::{CalibrateError, DecisionOptions, DetectorOptions, FalseA
 use picovae::train::{Architecture, FitConfig, Image, Sigma, TrainError, hold_out, student};
 
 use super::budget::BudgetArgs;
-use super::model_file::{ForeignArgs, open_float};
+use super::model_file::{ForeignArgs, LATENT_LAYER, open_float, without_alias};
 use super::outputs::Outputs;
 use super::progress;
 use super::search_report::{SearchReport, page};
@@ -26,6 +26,7 @@ use crate::printer::Printer;
 
 /// Arguments of `picovae search`.
 #[derive(Debug, Args)]
+#[command(mut_arg(LATENT_LAYER, without_alias))]
 #[command(after_help = "Examples:
   picovae search mnist.safetensors train-images-idx3-ubyte.gz --flash 28K --image 28x28 --trials 60 -o small.safetensors
   picovae search ad01_fp32.tflite train_normal_clips.npy --flash 48K --instructions 45K --jobs 2 -o car.safetensors
@@ -220,11 +221,15 @@ struct Worker {
 /// to them close, and they end too.
 fn spawn(jobs: usize) -> miette::Result<Vec<Worker>> {
     let program = std::env::current_exe().into_diagnostic()?;
+    let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    // Right behind the verb: behind a `--` of the user's they would be recordings.
+    let verb = arguments.iter().position(|argument| argument == "search");
+    let behind = verb.map_or(arguments.len(), |verb| verb + 1);
+    arguments.splice(behind..behind, ["--worker".into(), "--attached".into()]);
     (1..jobs)
         .map(|_| {
             let mut child = Command::new(&program)
-                .args(std::env::args_os().skip(1))
-                .args(["--worker", "--attached"])
+                .args(&arguments)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
                 .spawn()

@@ -104,6 +104,10 @@ pub struct TrainArgs {
     /// Passes over the data, at most.
     #[arg(long, default_value_t = 30)]
     epochs: usize,
+    /// Begin with N networks of random weights, train each for an epoch, and go on with the
+    /// one that has the least held-out loss: high rates give up latents by chance.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    starts: usize,
     /// Windows a step.
     #[arg(long, default_value_t = 128)]
     batch: usize,
@@ -184,6 +188,20 @@ pub fn run(args: TrainArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the beginnings came to, the one gone on with marked.
+fn beginnings(report: &TrainReport) -> String {
+    let least = report.starts.iter().copied().fold(f64::INFINITY, f64::min);
+    let chosen = report.starts.iter().position(|loss| *loss == least);
+    let told = report.starts.iter().enumerate().map(|(at, loss)| {
+        let mark = if Some(at) == chosen { " (gone on with)" } else { "" };
+        match loss.is_finite() {
+            true => format!("{loss:.3}{mark}"),
+            false => "diverged".into(),
+        }
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
 /// At most this many epochs are listed.
 const LISTED_EPOCHS: usize = 12;
 
@@ -192,9 +210,11 @@ pub(super) fn listing(out: &Path, report: &TrainReport) -> String {
     let held_out = report
         .validation_loss
         .map_or("none held out".into(), |loss| format!("{loss:.4} nats a window"));
-    Listing::new()
-        .row("model", out.display())
-        .row("parameters", report.params)
+    let mut listing = Listing::new().row("model", out.display()).row("parameters", report.params);
+    if !report.starts.is_empty() {
+        listing = listing.row("beginnings", beginnings(report));
+    }
+    listing
         .row(
             "windows",
             format!("{} ({} held out)", report.train_windows, report.validation_windows),
@@ -285,6 +305,7 @@ impl TrainArgs {
             } else {
                 Normalize::PerChannel
             }),
+            starts: self.starts,
             fit: FitConfig {
                 sigma: self.sigma,
                 beta: self.beta,

@@ -33,6 +33,7 @@ fn windows(recording: &Recording) -> WindowSet<'_> {
 
 fn teacher(data: &WindowSet<'_>) -> Vae {
     let config = TrainConfig {
+        starts: 1,
         architecture: Architecture {
             score: ScoreKind::ReconstructionError,
             ..Architecture::mirrored("waves", &[48, 24], 6)

@@ -115,6 +115,11 @@ impl<'a> Clips<'a> {
         self.window_len
     }
 
+    /// Values of a frame.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
     /// Windows of each clip.
     pub fn windows_per_clip(&self) -> usize {
         self.windows_per_clip

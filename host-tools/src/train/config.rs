@@ -13,6 +13,27 @@ pub struct TrainConfig {
     pub normalize: Normalize,
     /// How the weights are fitted.
     pub fit: FitConfig,
+    /// Beginnings to try: as many networks of random weights are trained for an epoch, and the one with the
+    /// least held-out loss after it is trained on. 1 takes the first one.
+    pub starts: usize,
+}
+
+impl TrainConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] names the first one out of range.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        if self.starts == 0 {
+            return Err(TrainError::Setting {
+                setting: "starts",
+                value: "0".into(),
+                must: "at least 1",
+            });
+        }
+        self.fit.validate()?;
+        self.architecture.validate()
+    }
 }
 
 /// Most of the windows that may be held out.

@@ -17,9 +17,20 @@ pub enum TrainError {
         /// Windows there are.
         windows: usize,
     },
+    /// Windows of another network.
+    #[error("the windows have {found} samples, the network reads {expected}")]
+    #[diagnostic(help(
+        "give recordings of what the network was made for, or a network for these: see `picovae inspect`"
+    ))]
+    WindowLength {
+        /// Samples of a window, of all channels.
+        found: usize,
+        /// Samples the network reads.
+        expected: usize,
+    },
     /// A setting is out of range.
     #[error("{setting} is {value}, it must be {must}")]
-    #[diagnostic(help("`picovae train --help` lists ranges and defaults"))]
+    #[diagnostic(help("the command's `--help` lists ranges and defaults"))]
     Setting {
         /// The setting.
         setting: &'static str,

@@ -50,6 +50,7 @@ pub(super) fn fit_config(epochs: usize, seed: u64) -> FitConfig {
 
 pub(super) fn teacher(data: &WindowSet<'_>, hidden: usize, epochs: usize) -> Vae {
     let config = TrainConfig {
+        starts: 1,
         architecture: shape(hidden),
         normalize: Normalize::Unit255,
         fit: fit_config(epochs, 5),
@@ -102,6 +103,7 @@ fn training_in_integers_beats_rounding_afterwards() {
     let mut data = WindowSet::new();
     data.add(recording.clips(&Frontend::identity(24, 24, 1)).unwrap()).unwrap();
     let config = TrainConfig {
+        starts: 1,
         architecture: Architecture {
             likelihood: LikelihoodKind::Gaussian,
             score: ScoreKind::NegativeElbo,
@@ -159,6 +161,7 @@ fn a_distilled_student_beats_the_same_from_scratch() {
     let gaussian = |hidden| Architecture { score: ScoreKind::NegativeElbo, ..gaussian(hidden) };
     let bar = ProgressBar::hidden();
     let config = TrainConfig {
+        starts: 1,
         architecture: gaussian(40),
         normalize: Normalize::Global,
         fit: fit_config(40, 5),

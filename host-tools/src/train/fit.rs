@@ -1,17 +1,19 @@
 //! The training loop: batches, warm-up, validation, early stopping.
 
-use super::checkpoint::{Outcome, Settings, State, Watch};
+use super::checkpoint::{Outcome, Settings, Snapshot, State, Watch};
 use super::course::Course;
 use super::features::Features;
 use super::finetune::{FineTuneConfig, FineTuned, Teacher};
 use super::gradient::LossConfig;
 use super::sampler::Sampler;
 use super::teacher::Lessons;
-use super::validate::check_unit_range;
+use super::validate::{check_length, check_unit_range};
 use super::{FitConfig, Stream, TrainError, split, stream};
 use crate::graph::Vae;
+use crate::quantize::QuantizeOptions;
 use crate::recording::WindowSet;
 use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -38,6 +40,9 @@ pub struct TrainReport {
     pub step_ms: f64,
     /// Wall-clock seconds in all.
     pub seconds: f64,
+    /// Where several beginnings were tried ([`super::TrainConfig::starts`]), the loss of each after its
+    /// first epoch: over the held-out windows, or in training without any.
+    pub starts: Vec<f64>,
     /// Every epoch.
     pub history: Vec<EpochRecord>,
 }
@@ -91,89 +96,185 @@ pub fn finetune<'w>(
     config: &FineTuneConfig,
     watch: impl Into<Watch<'w>>,
 ) -> Result<FineTuned, TrainError> {
-    let Watch { progress, checkpoint } = watch.into();
+    go_on(start, data, teacher, config, None, watch.into())
+}
+
+/// [`finetune`], where `begun` is given from what [`begin`] made of `start`.
+pub(super) fn go_on(
+    start: &Vae,
+    data: &WindowSet<'_>,
+    teacher: Option<Teacher<'_>>,
+    config: &FineTuneConfig,
+    begun: Option<Box<Snapshot>>,
+    watch: Watch<'_>,
+) -> Result<FineTuned, TrainError> {
     let FineTuneConfig { fit: config, quantization } = config;
     config.validate()?;
     start.validate()?;
-    let state = match checkpoint {
-        Some(checkpoint) => {
-            let settings = Settings::default()
-                .and_all(config)
-                .and_quantization(quantization.as_ref())
-                .and_teacher(teacher)
-                .and_data("data", data)
-                .and_model("model", start);
-            checkpoint.begin(settings)?
-        }
+    let options = quantization.as_ref();
+    let state = match watch.checkpoint {
+        Some(checkpoint) => checkpoint.begin(settings(start, data, teacher, config, options))?,
         None => State::Begun,
     };
-    if let State::Finished(outcome) = state {
-        return Ok(outcome.tuned(start, quantization.as_ref()));
-    }
-    let begun = Instant::now();
-    let mut rng = stream(config.seed, Stream::Split);
-    let (mut train, held_out) = split::split(data, config.validation, &mut rng);
-    if train.is_empty() {
-        return Err(TrainError::TooFewWindows { windows: data.len() });
-    }
-    check_unit_range(start, data)?;
-
-    let features = Features::new(data, &start.frontend);
-    let lessons = teacher
-        .map(|Teacher { vae, config: lessons }| {
-            Lessons::new(vae, start, &features, data.len(), lessons, config.seed)
-        })
-        .transpose()?;
-    let calibration = quantization.as_ref().map(|options| {
-        let every = train.len().div_ceil(CALIBRATION);
-        let rows: Vec<usize> = train.iter().step_by(every).copied().collect();
-        (features.of(&rows), options)
-    });
-    let mut shuffle = stream(config.seed, Stream::Shuffle);
-    let steps_per_epoch = train.len().div_ceil(config.batch);
-    progress.set_length((steps_per_epoch * config.epochs) as u64);
-    let report = TrainReport {
-        epochs: 0,
-        best_epoch: 0,
-        train_loss: f64::INFINITY,
-        validation_loss: None,
-        train_windows: train.len(),
-        validation_windows: held_out.len(),
-        params: start.params(),
-        steps: 0,
-        step_ms: 0.0,
-        seconds: 0.0,
-        history: Vec::new(),
+    let state = match (state, begun) {
+        (State::Finished(outcome), _) => return Ok(outcome.tuned(start, options)),
+        (State::Begun, Some(begun)) => State::Running(begun),
+        (state, _) => state,
     };
-    let sampler = Sampler::new(start, config);
-    let mut course = match state {
-        State::Running(snapshot) => {
-            Course::resumed(start, sampler, lessons, calibration, *snapshot)?
-        }
-        _ => Course::new(start, config, sampler, lessons, calibration, report)?,
-    };
-    let (done, earlier) = (course.report.epochs, course.report.seconds);
-    // Each order is shuffled out of the one before.
-    (0..done).for_each(|_| train.shuffle(&mut shuffle));
-    progress.set_position(course.report.steps as u64);
-    for epoch in done + 1..=config.epochs {
-        train.shuffle(&mut shuffle);
-        course.epoch(config, &features, &train, progress)?;
-        course.judge(config, &features, &held_out, progress)?;
-        course.report.seconds = earlier + begun.elapsed().as_secs_f64();
-        if epoch == config.epochs || course.is_over(config) {
-            break;
-        }
-        if let Some(checkpoint) = checkpoint {
-            checkpoint.keep(State::Running(Box::new(course.snapshot())))?;
-        }
-    }
-    progress.finish_and_clear();
+    let mut training = Training::new(start, data, config)?;
+    let mut course = training.course(teacher, options, state)?;
+    training.run(&mut course, config.epochs, watch)?;
+    watch.progress.finish_and_clear();
     let tuned = course.finish()?;
-    if let Some(checkpoint) = checkpoint {
+    if let Some(checkpoint) = watch.checkpoint {
         checkpoint.keep(State::Finished(Box::new(Outcome::of(&tuned))))?;
     }
     Ok(tuned)
+}
+
+/// The first epoch of [`fit`], to go on from with [`go_on`].
+pub(super) fn begin(
+    start: &Vae,
+    data: &WindowSet<'_>,
+    config: &FitConfig,
+    watch: Watch<'_>,
+) -> Result<Box<Snapshot>, TrainError> {
+    config.validate()?;
+    start.validate()?;
+    if let Some(checkpoint) = watch.checkpoint {
+        let settings = settings(start, data, None, config, None).and("of", "a beginning");
+        if let State::Running(snapshot) = checkpoint.begin(settings)? {
+            return Ok(snapshot);
+        }
+    }
+    let mut training = Training::new(start, data, config)?;
+    let mut course = training.course(None, None, State::Begun)?;
+    training.run(&mut course, 1, watch)?;
+    let snapshot = Box::new(course.snapshot());
+    if let Some(checkpoint) = watch.checkpoint {
+        checkpoint.keep(State::Running(snapshot.clone()))?;
+    }
+    Ok(snapshot)
+}
+
+/// What a checkpoint knows a training by.
+fn settings(
+    start: &Vae,
+    data: &WindowSet<'_>,
+    teacher: Option<Teacher<'_>>,
+    config: &FitConfig,
+    quantization: Option<&QuantizeOptions>,
+) -> Settings {
+    Settings::default()
+        .and_all(config)
+        .and_quantization(quantization)
+        .and_teacher(teacher)
+        .and_data("data", data)
+        .and_model("model", start)
+}
+
+/// What a training is run on: everything that its epochs share and none of them changes, but for the order.
+struct Training<'t, 's> {
+    start: &'t Vae,
+    config: &'t FitConfig,
+    data: &'t WindowSet<'s>,
+    features: Features<'t, 's>,
+    /// In the order of the epoch that runs.
+    train: Vec<usize>,
+    held_out: Vec<usize>,
+    shuffle: ChaCha8Rng,
+    begun: Instant,
+}
+
+impl<'t, 's> Training<'t, 's> {
+    fn new(
+        start: &'t Vae,
+        data: &'t WindowSet<'s>,
+        config: &'t FitConfig,
+    ) -> Result<Self, TrainError> {
+        let begun = Instant::now();
+        let mut rng = stream(config.seed, Stream::Split);
+        let (train, held_out) = split::split(data, config.validation, &mut rng);
+        if train.is_empty() {
+            return Err(TrainError::TooFewWindows { windows: data.len() });
+        }
+        check_length(start, data)?;
+        check_unit_range(start, data)?;
+        let features = Features::new(data, &start.frontend);
+        let shuffle = stream(config.seed, Stream::Shuffle);
+        Ok(Self { start, config, data, features, train, held_out, shuffle, begun })
+    }
+
+    /// Before the next epoch of a training that is as far as `state`.
+    fn course<'c>(
+        &self,
+        teacher: Option<Teacher<'c>>,
+        quantization: Option<&QuantizeOptions>,
+        state: State,
+    ) -> Result<Course<'c>, TrainError>
+    where
+        't: 'c,
+    {
+        let Self { start, config, .. } = *self;
+        let lessons = teacher
+            .map(|Teacher { vae, config: lessons }| {
+                Lessons::new(vae, start, &self.features, self.data.len(), lessons, config.seed)
+            })
+            .transpose()?;
+        let calibration = quantization.map(|options| {
+            let every = self.train.len().div_ceil(CALIBRATION);
+            let rows: Vec<usize> = self.train.iter().step_by(every).copied().collect();
+            (self.features.of(&rows), options)
+        });
+        let sampler = Sampler::new(start, config);
+        if let State::Running(snapshot) = state {
+            return Course::resumed(start, sampler, lessons, calibration, *snapshot);
+        }
+        let report = TrainReport {
+            epochs: 0,
+            best_epoch: 0,
+            train_loss: f64::INFINITY,
+            validation_loss: None,
+            train_windows: self.train.len(),
+            validation_windows: self.held_out.len(),
+            params: start.params(),
+            steps: 0,
+            step_ms: 0.0,
+            seconds: 0.0,
+            starts: Vec::new(),
+            history: Vec::new(),
+        };
+        Course::new(start, config, sampler, lessons, calibration, report)
+    }
+
+    /// Runs the epochs up to the one numbered `last`, or until nothing becomes better.
+    fn run(
+        &mut self,
+        course: &mut Course<'_>,
+        last: usize,
+        watch: Watch<'_>,
+    ) -> Result<(), TrainError> {
+        let Watch { progress, checkpoint } = watch;
+        let Self { config, .. } = *self;
+        progress.set_length((self.train.len().div_ceil(config.batch) * last) as u64);
+        progress.set_position(course.report.steps as u64);
+        let (done, earlier) = (course.report.epochs, course.report.seconds);
+        // Each order is shuffled out of the one before.
+        (0..done).for_each(|_| self.train.shuffle(&mut self.shuffle));
+        for epoch in done + 1..=last {
+            self.train.shuffle(&mut self.shuffle);
+            course.epoch(config, &self.features, &self.train, progress)?;
+            course.judge(config, &self.features, &self.held_out, progress)?;
+            course.report.seconds = earlier + self.begun.elapsed().as_secs_f64();
+            if epoch == last || course.is_over(config) {
+                break;
+            }
+            if let Some(checkpoint) = checkpoint {
+                checkpoint.keep(State::Running(Box::new(course.snapshot())))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl FitConfig {

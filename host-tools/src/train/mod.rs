@@ -21,6 +21,7 @@ mod precision;
 mod qat;
 mod sampler;
 mod split;
+mod starts;
 mod teacher;
 mod validate;
 
@@ -58,12 +59,17 @@ pub fn train<'w>(
     config: &TrainConfig,
     watch: impl Into<Watch<'w>>,
 ) -> Result<(Vae, TrainReport), TrainError> {
-    config.fit.validate()?;
-    config.architecture.validate()?;
+    config.validate()?;
     let frontend = fit_frontend(data, frontend, config.normalize)?;
     let mut rng = stream(config.fit.seed, Stream::Init);
-    let start = random_vae(frontend, &config.architecture, &mut rng)?;
-    let (mut vae, report) = fit(&start, data, &config.fit, watch)?;
+    let mut start = || random_vae(frontend.clone(), &config.architecture, &mut rng);
+    let (mut vae, report) = match config.starts {
+        1 => fit(&start()?, data, &config.fit, watch)?,
+        starts => {
+            let starts = (0..starts).map(|_| start()).collect::<Result<Vec<_>, _>>()?;
+            starts::fit_best(&starts, data, &config.fit, watch.into())?
+        }
+    };
     if matches!(vae.likelihood, Likelihood::Gaussian { .. }) {
         vae.likelihood = Likelihood::Gaussian { precision: Some(residual_precision(&vae, data)) };
     }

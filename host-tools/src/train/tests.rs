@@ -19,6 +19,7 @@ fn sines(n: usize) -> Recording {
 
 fn config(likelihood: LikelihoodKind) -> TrainConfig {
     TrainConfig {
+        starts: 1,
         architecture: Architecture {
             activation: Activation::Elu { alpha: 1.0 },
             likelihood,
@@ -91,6 +92,9 @@ fn settings_are_checked() {
     let error = run(&config).unwrap_err();
     assert_eq!(error.to_string(), "lr is NaN, it must be positive");
     config.fit.learning_rate = 0.1;
+    config.starts = 0;
+    assert_eq!(run(&config).unwrap_err().to_string(), "starts is 0, it must be at least 1");
+    config.starts = 1;
     config.architecture.latent = 0;
     assert!(run(&config).is_err());
 }

@@ -60,6 +60,16 @@ pub(super) fn validate(
     Some(nll + f64::from(config.beta) * kl)
 }
 
+/// Windows of another length are not what a network reads.
+pub(super) fn check_length(vae: &Vae, data: &WindowSet<'_>) -> Result<(), TrainError> {
+    let expected = vae.frontend.input_len();
+    let lengths = data.sources().iter().map(|clips| clips.window_len() * clips.channels());
+    match lengths.into_iter().find(|found| *found != expected) {
+        Some(found) => Err(TrainError::WindowLength { found, expected }),
+        None => Ok(()),
+    }
+}
+
 /// A Bernoulli likelihood of anything outside [0, 1] can be made arbitrarily
 /// good: refused before it is tried.
 pub(super) fn check_unit_range(vae: &Vae, data: &WindowSet<'_>) -> Result<(), TrainError> {

@@ -92,6 +92,14 @@ pub(in super::super) struct Outcome {
     report: TrainReport,
 }
 
+impl Snapshot {
+    /// The loss of the epoch that ended last: over the held-out windows, or in training without any.
+    pub(in super::super) fn loss(&self) -> f64 {
+        let last = self.report.history.last();
+        last.map_or(f64::INFINITY, |last| last.validation_loss.unwrap_or(last.train_loss))
+    }
+}
+
 impl Outcome {
     pub(in super::super) fn of(tuned: &FineTuned) -> Self {
         Self {

@@ -6,7 +6,8 @@ use indicatif::ProgressBar;
 
 use super::super::finetune_tests::{fit_config, recording, shape, teacher};
 use super::super::{
-    FineTuneConfig, FineTuned, FitConfig, Teacher, TeacherConfig, finetune, student,
+    FineTuneConfig, FineTuned, FitConfig, Normalize, Teacher, TeacherConfig, TrainConfig, finetune,
+    student, train,
 };
 use super::*;
 use crate::compress::{PruneConfig, prune};
@@ -99,6 +100,25 @@ fn stopped_trainings_give_the_same_bits() {
         let file = Scratch::new("pieces");
         assert_same(&whole, &piecewise(&file, whole.report.epochs, train));
     }
+}
+
+#[test]
+fn beginnings_that_were_tried_are_not_tried_again() {
+    let recording = recording(96, 54);
+    let data = windows(&recording);
+    let config = TrainConfig {
+        starts: 3,
+        architecture: shape(8),
+        normalize: Normalize::Unit255,
+        fit: fit_config(4, 6),
+    };
+    let frontend = Frontend::identity(24, 24, 1);
+    let train = |watch: Watch<'_>| train(&data, &frontend, &config, watch);
+    let (whole, report) = train((&ProgressBar::hidden()).into()).unwrap();
+    // An epoch of each, and three more of the best.
+    let (pieces, in_pieces) = piecewise(&Scratch::new("starts"), 6, train);
+    assert_eq!(whole, pieces);
+    assert_eq!((report.starts, report.history), (in_pieces.starts, in_pieces.history));
 }
 
 #[test]

@@ -111,10 +111,11 @@ mod tests {
                 let mut words = step.split(' ').skip_while(|word| *word != option);
                 words.nth(1).map_or(1, |word| word.parse().unwrap())
             };
-            // Pruning doubles its last round.
             let epochs = |step: &String| match step.starts_with("prune") {
+                // Pruning doubles its last round.
                 true => number(step, "--epochs") * (number(step, "--rounds") + 1),
-                false => number(step, "--epochs"),
+                // A beginning that is not gone on with took an epoch too.
+                false => number(step, "--epochs") + number(step, "--starts") - 1,
             };
             assert_eq!(chain.steps.iter().map(epochs).sum::<usize>(), chain.epochs, "{chain:?}");
         }
