@@ -104,8 +104,9 @@ pub struct TrainArgs {
     /// Passes over the data, at most.
     #[arg(long, default_value_t = 30)]
     epochs: usize,
-    /// Begin with N networks of random weights, train each for an epoch, and go on with the
-    /// one that has the least held-out loss: high rates give up latents by chance.
+    /// Begin with N networks of random weights, train each for an epoch (with --beta-warmup, while
+    /// the weight grows), and go on with the one that has the least held-out loss (without any held
+    /// out, training loss): high rates give up latents by chance.
     #[arg(long, default_value_t = 1, value_name = "N")]
     starts: usize,
     /// Windows a step.

@@ -13,8 +13,9 @@ pub struct TrainConfig {
     pub normalize: Normalize,
     /// How the weights are fitted.
     pub fit: FitConfig,
-    /// Beginnings to try: as many networks of random weights are trained for an epoch, and the one with the
-    /// least held-out loss after it is trained on. 1 takes the first one.
+    /// Beginnings to try, 1 to 1,000: as many networks of random weights are trained for an epoch (or while the KL
+    /// weight grows), and the one with the least loss then, over the held-out windows where there are any, is
+    /// trained on. 1 takes the first one.
     pub starts: usize,
 }
 
@@ -24,17 +25,20 @@ impl TrainConfig {
     /// # Errors
     /// [`TrainError::Setting`] names the first one out of range.
     pub fn validate(&self) -> Result<(), TrainError> {
-        if self.starts == 0 {
+        if !(1..=MOST_STARTS).contains(&self.starts) {
             return Err(TrainError::Setting {
                 setting: "starts",
-                value: "0".into(),
-                must: "at least 1",
+                value: self.starts.to_string(),
+                must: "between 1 and 1000",
             });
         }
         self.fit.validate()?;
         self.architecture.validate()
     }
 }
+
+/// Beginnings beyond which another one is of no use.
+const MOST_STARTS: usize = 1_000;
 
 /// Most of the windows that may be held out.
 const MOST_HELD_OUT: f32 = 0.9;

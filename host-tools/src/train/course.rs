@@ -217,6 +217,12 @@ impl<'t> Course<'t> {
         Ok(())
     }
 
+    /// After the last epoch: over the held-out windows, or in training without any.
+    pub(super) fn loss(&self) -> f64 {
+        let last = self.report.history.last();
+        last.map_or(f64::INFINITY, |last| last.validation_loss.unwrap_or(last.train_loss))
+    }
+
     /// Whether it has not become better for too long.
     pub(super) fn is_over(&self, config: &FitConfig) -> bool {
         let epoch = self.report.epochs;

@@ -1,6 +1,6 @@
 //! The training loop: batches, warm-up, validation, early stopping.
 
-use super::checkpoint::{Outcome, Settings, Snapshot, State, Watch};
+use super::checkpoint::{Outcome, Settings, State, Watch};
 use super::course::Course;
 use super::features::Features;
 use super::finetune::{FineTuneConfig, FineTuned, Teacher};
@@ -8,12 +8,11 @@ use super::gradient::LossConfig;
 use super::sampler::Sampler;
 use super::teacher::Lessons;
 use super::validate::{check_length, check_unit_range};
-use super::{FitConfig, Stream, TrainError, split, stream};
+use super::{FitConfig, Stream, TrainError, split, starts, stream};
 use crate::graph::Vae;
 use crate::quantize::QuantizeOptions;
 use crate::recording::WindowSet;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -40,8 +39,8 @@ pub struct TrainReport {
     pub step_ms: f64,
     /// Wall-clock seconds in all.
     pub seconds: f64,
-    /// Where several beginnings were tried ([`super::TrainConfig::starts`]), the loss of each after its
-    /// first epoch: over the held-out windows, or in training without any.
+    /// Where several beginnings were tried ([`super::TrainConfig::starts`]), the loss of each: over the
+    /// held-out windows, or in training without any; infinite where it diverged.
     pub starts: Vec<f64>,
     /// Every epoch.
     pub history: Vec<EpochRecord>,
@@ -96,16 +95,16 @@ pub fn finetune<'w>(
     config: &FineTuneConfig,
     watch: impl Into<Watch<'w>>,
 ) -> Result<FineTuned, TrainError> {
-    go_on(start, data, teacher, config, None, watch.into())
+    run(start, std::iter::empty(), data, teacher, config, watch.into())
 }
 
-/// [`finetune`], where `begun` is given from what [`begin`] made of `start`.
-pub(super) fn go_on(
+/// [`finetune`] of the best beginning of `start` and `others`, which are of its shape ([`starts`]).
+pub(super) fn run(
     start: &Vae,
+    others: impl ExactSizeIterator<Item = Vae>,
     data: &WindowSet<'_>,
     teacher: Option<Teacher<'_>>,
     config: &FineTuneConfig,
-    begun: Option<Box<Snapshot>>,
     watch: Watch<'_>,
 ) -> Result<FineTuned, TrainError> {
     let FineTuneConfig { fit: config, quantization } = config;
@@ -113,16 +112,24 @@ pub(super) fn go_on(
     start.validate()?;
     let options = quantization.as_ref();
     let state = match watch.checkpoint {
-        Some(checkpoint) => checkpoint.begin(settings(start, data, teacher, config, options))?,
+        Some(checkpoint) => {
+            let settings = Settings::default()
+                .and("starts", 1 + others.len())
+                .and_all(config)
+                .and_quantization(options)
+                .and_teacher(teacher)
+                .and_data("data", data)
+                .and_model("model", start);
+            checkpoint.begin(settings)?
+        }
         None => State::Begun,
     };
-    let state = match (state, begun) {
-        (State::Finished(outcome), _) => return Ok(outcome.tuned(start, options)),
-        (State::Begun, Some(begun)) => State::Running(begun),
-        (state, _) => state,
-    };
-    let mut training = Training::new(start, data, config)?;
-    let mut course = training.course(teacher, options, state)?;
+    if let State::Finished(outcome) = state {
+        return Ok(outcome.tuned(start, options));
+    }
+    let training = Training::new(start, data, config)?;
+    let state = starts::best(&training, others, state, watch)?;
+    let mut course = training.course(start, teacher, options, state)?;
     training.run(&mut course, config.epochs, watch)?;
     watch.progress.finish_and_clear();
     let tuned = course.finish()?;
@@ -132,58 +139,16 @@ pub(super) fn go_on(
     Ok(tuned)
 }
 
-/// The first epoch of [`fit`], to go on from with [`go_on`].
-pub(super) fn begin(
-    start: &Vae,
-    data: &WindowSet<'_>,
-    config: &FitConfig,
-    watch: Watch<'_>,
-) -> Result<Box<Snapshot>, TrainError> {
-    config.validate()?;
-    start.validate()?;
-    if let Some(checkpoint) = watch.checkpoint {
-        let settings = settings(start, data, None, config, None).and("of", "a beginning");
-        if let State::Running(snapshot) = checkpoint.begin(settings)? {
-            return Ok(snapshot);
-        }
-    }
-    let mut training = Training::new(start, data, config)?;
-    let mut course = training.course(None, None, State::Begun)?;
-    training.run(&mut course, 1, watch)?;
-    let snapshot = Box::new(course.snapshot());
-    if let Some(checkpoint) = watch.checkpoint {
-        checkpoint.keep(State::Running(snapshot.clone()))?;
-    }
-    Ok(snapshot)
-}
-
-/// What a checkpoint knows a training by.
-fn settings(
-    start: &Vae,
-    data: &WindowSet<'_>,
-    teacher: Option<Teacher<'_>>,
-    config: &FitConfig,
-    quantization: Option<&QuantizeOptions>,
-) -> Settings {
-    Settings::default()
-        .and_all(config)
-        .and_quantization(quantization)
-        .and_teacher(teacher)
-        .and_data("data", data)
-        .and_model("model", start)
-}
-
-/// What a training is run on: everything that its epochs share and none of them changes, but for the order.
-struct Training<'t, 's> {
-    start: &'t Vae,
-    config: &'t FitConfig,
+/// What a training is run on, which no epoch changes.
+pub(super) struct Training<'t, 's> {
+    /// The network, or the first of those that are tried.
+    pub(super) start: &'t Vae,
+    pub(super) config: &'t FitConfig,
     data: &'t WindowSet<'s>,
     features: Features<'t, 's>,
-    /// In the order of the epoch that runs.
     train: Vec<usize>,
     held_out: Vec<usize>,
-    shuffle: ChaCha8Rng,
-    begun: Instant,
+    pub(super) begun: Instant,
 }
 
 impl<'t, 's> Training<'t, 's> {
@@ -201,21 +166,18 @@ impl<'t, 's> Training<'t, 's> {
         check_length(start, data)?;
         check_unit_range(start, data)?;
         let features = Features::new(data, &start.frontend);
-        let shuffle = stream(config.seed, Stream::Shuffle);
-        Ok(Self { start, config, data, features, train, held_out, shuffle, begun })
+        Ok(Self { start, config, data, features, train, held_out, begun })
     }
 
-    /// Before the next epoch of a training that is as far as `state`.
-    fn course<'c>(
+    /// Before the next epoch of a training of `start` that is as far as `state`.
+    pub(super) fn course<'c>(
         &self,
+        start: &'c Vae,
         teacher: Option<Teacher<'c>>,
         quantization: Option<&QuantizeOptions>,
         state: State,
-    ) -> Result<Course<'c>, TrainError>
-    where
-        't: 'c,
-    {
-        let Self { start, config, .. } = *self;
+    ) -> Result<Course<'c>, TrainError> {
+        let config = self.config;
         let lessons = teacher
             .map(|Teacher { vae, config: lessons }| {
                 Lessons::new(vae, start, &self.features, self.data.len(), lessons, config.seed)
@@ -248,22 +210,24 @@ impl<'t, 's> Training<'t, 's> {
     }
 
     /// Runs the epochs up to the one numbered `last`, or until nothing becomes better.
-    fn run(
-        &mut self,
+    pub(super) fn run(
+        &self,
         course: &mut Course<'_>,
         last: usize,
         watch: Watch<'_>,
     ) -> Result<(), TrainError> {
         let Watch { progress, checkpoint } = watch;
-        let Self { config, .. } = *self;
+        let config = self.config;
         progress.set_length((self.train.len().div_ceil(config.batch) * last) as u64);
         progress.set_position(course.report.steps as u64);
         let (done, earlier) = (course.report.epochs, course.report.seconds);
+        let mut shuffle = stream(config.seed, Stream::Shuffle);
+        let mut order = self.train.clone();
         // Each order is shuffled out of the one before.
-        (0..done).for_each(|_| self.train.shuffle(&mut self.shuffle));
+        (0..done).for_each(|_| order.shuffle(&mut shuffle));
         for epoch in done + 1..=last {
-            self.train.shuffle(&mut self.shuffle);
-            course.epoch(config, &self.features, &self.train, progress)?;
+            order.shuffle(&mut shuffle);
+            course.epoch(config, &self.features, &order, progress)?;
             course.judge(config, &self.features, &self.held_out, progress)?;
             course.report.seconds = earlier + self.begun.elapsed().as_secs_f64();
             if epoch == last || course.is_over(config) {

@@ -83,6 +83,26 @@ pub fn random_vae(
     })
 }
 
+/// `like` from other random weights: those [`random_vae`] would draw for the same shape.
+pub(crate) fn redrawn(like: &Vae, rng: &mut impl Rng) -> Vae {
+    let mut vae = like.clone();
+    for layer in vae.layers_mut() {
+        let (name, activation) = (layer.name.clone(), layer.activation);
+        *layer = match &layer.op {
+            Op::FullyConnected { weight, .. } => {
+                linear(name, weight.ncols(), weight.nrows(), activation, rng)
+            }
+            Op::Convolution { geometry, .. } => convolution(name, *geometry, activation, rng),
+            Op::TransposedConvolution { geometry, .. } => {
+                transposed(name, *geometry, activation, rng)
+            }
+            // Not of a shape that is drawn.
+            Op::DepthwiseConvolution { .. } | Op::MaxPool(_) | Op::AveragePool(_) => continue,
+        };
+    }
+    vae
+}
+
 /// Numbers layers as a `Sequential` would.
 struct Names {
     part: &'static str,

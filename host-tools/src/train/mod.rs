@@ -36,6 +36,9 @@ pub use normalize::{Normalize, fit_frontend, input_lsb};
 pub use precision::residual_precision;
 pub use teacher::TeacherConfig;
 
+pub(crate) use init::redrawn;
+pub(crate) use starts::fit_best;
+
 pub(crate) use gradient::{Batch as GradientBatch, Float, Gradients, LossConfig, gradients};
 
 use crate::graph::{Frontend, Likelihood, Vae};
@@ -51,8 +54,8 @@ use rand_chacha::ChaCha8Rng;
 ///
 /// # Errors
 /// [`TrainError`]: no windows, a setting out of range, convolutions that do
-/// not fit their input, features outside [0, 1]
-/// under a Bernoulli likelihood, divergence.
+/// not fit their input, windows of another length than the front-end's, features
+/// outside [0, 1] under a Bernoulli likelihood, divergence (of every beginning).
 pub fn train<'w>(
     data: &WindowSet<'_>,
     frontend: &Frontend,
@@ -62,14 +65,9 @@ pub fn train<'w>(
     config.validate()?;
     let frontend = fit_frontend(data, frontend, config.normalize)?;
     let mut rng = stream(config.fit.seed, Stream::Init);
-    let mut start = || random_vae(frontend.clone(), &config.architecture, &mut rng);
-    let (mut vae, report) = match config.starts {
-        1 => fit(&start()?, data, &config.fit, watch)?,
-        starts => {
-            let starts = (0..starts).map(|_| start()).collect::<Result<Vec<_>, _>>()?;
-            starts::fit_best(&starts, data, &config.fit, watch.into())?
-        }
-    };
+    let start = random_vae(frontend, &config.architecture, &mut rng)?;
+    let others = (1..config.starts).map(|_| redrawn(&start, &mut rng));
+    let (mut vae, report) = fit_best(&start, others, data, &config.fit, watch.into())?;
     if matches!(vae.likelihood, Likelihood::Gaussian { .. }) {
         vae.likelihood = Likelihood::Gaussian { precision: Some(residual_precision(&vae, data)) };
     }

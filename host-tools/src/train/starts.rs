@@ -3,51 +3,77 @@
 //! At a high learning rate a network may give up dimensions of its latent in its first hundred steps, or diverge, by
 //! the chance of its initial weights; what the held-out windows say after one epoch tells.
 
-use super::checkpoint::{Snapshot, Watch};
+use super::checkpoint::{Beginnings, State, Watch};
 use super::finetune::{FineTuneConfig, FineTuned};
-use super::fit::{begin, go_on};
+use super::fit::{Training, run};
 use super::{FitConfig, TrainError, TrainReport};
 use crate::graph::Vae;
 use crate::recording::WindowSet;
 
-/// [`fit`](super::fit()) of the one of `starts` that has the least loss after an epoch; of equal ones, of the first.
-/// Its own epochs are as if it had been the only one.
-pub(super) fn fit_best(
-    starts: &[Vae],
+/// [`fit`](super::fit()) of the best beginning of `start` and `others`, which are networks of its shape.
+///
+/// # Errors
+/// As [`super::train`]; [`TrainError::Diverged`] where every one of them did.
+pub(crate) fn fit_best(
+    start: &Vae,
+    others: impl ExactSizeIterator<Item = Vae>,
     data: &WindowSet<'_>,
     config: &FitConfig,
     watch: Watch<'_>,
 ) -> Result<(Vae, TrainReport), TrainError> {
-    let mut losses = Vec::new();
-    let mut best: Option<(&Vae, Box<Snapshot>)> = None;
-    let mut diverged = None;
-    let mut seconds = 0.0;
-    for (at, start) in starts.iter().enumerate() {
-        watch.progress.set_message(format!("start {} of {}", at + 1, starts.len()));
-        let begun = match begin(start, data, config, watch) {
-            Ok(begun) => begun,
+    let config = FineTuneConfig { fit: config.clone(), quantization: None };
+    let FineTuned { vae, report, .. } = run(start, others, data, None, &config, watch)?;
+    Ok((vae, report))
+}
+
+/// Where the beginning with the least loss is, of equal ones the first; `state` where there is but one, or where
+/// one is gone on with already. A beginning takes an epoch, or those in which the weight of the KL divergence
+/// grows. What it has learnt there is what it would have alone.
+pub(super) fn best(
+    training: &Training<'_, '_>,
+    others: impl ExactSizeIterator<Item = Vae>,
+    state: State,
+    watch: Watch<'_>,
+) -> Result<State, TrainError> {
+    let count = 1 + others.len();
+    if count == 1 || matches!(state, State::Running(_)) {
+        return Ok(state);
+    }
+    let mut tried = match state {
+        State::Beginning(tried) => *tried,
+        _ => Beginnings::default(),
+    };
+    let earlier = tried.seconds;
+    let config = training.config;
+    let epochs = (config.beta_warmup.ceil() as usize).clamp(1, config.epochs);
+    let unkept = Watch { checkpoint: None, ..watch };
+    let starts = std::iter::once(training.start.clone()).chain(others);
+    for (at, start) in starts.enumerate().skip(tried.losses.len()) {
+        watch.progress.set_message(format!("beginning {} of {count}", at + 1));
+        let mut course = training.course(&start, None, None, State::Begun)?;
+        let loss = match training.run(&mut course, epochs, unkept) {
+            Ok(()) => course.loss(),
             // Another one may not.
-            Err(error @ TrainError::Diverged { .. }) => {
-                losses.push(f64::INFINITY);
-                diverged = Some(error);
-                continue;
-            }
+            Err(TrainError::Diverged { loss, .. }) => loss,
             Err(error) => return Err(error),
         };
-        losses.push(begun.loss());
-        seconds += begun.report.seconds;
-        if best.as_ref().is_none_or(|(_, best)| begun.loss() < best.loss()) {
-            best = Some((start, begun));
+        // Written so that NaN is none.
+        if loss < tried.least() {
+            tried.best = Some(Box::new(course.snapshot()));
+        }
+        tried.losses.push(if loss.is_finite() { loss } else { f64::INFINITY });
+        tried.seconds = earlier + training.begun.elapsed().as_secs_f64();
+        if let Some(checkpoint) = watch.checkpoint {
+            checkpoint.keep(State::Beginning(Box::new(tried.clone())))?;
         }
     }
-    let Some((start, mut begun)) = best else {
-        return Err(diverged.unwrap_or(TrainError::TooFewWindows { windows: data.len() }));
+    let Some(mut begun) = tried.best else {
+        return Err(TrainError::Diverged { epoch: 1, loss: f64::INFINITY });
     };
-    begun.report.starts = losses;
-    begun.report.seconds = seconds;
-    let config = FineTuneConfig { fit: config.clone(), quantization: None };
-    let FineTuned { vae, report, .. } = go_on(start, data, None, &config, Some(begun), watch)?;
-    Ok((vae, report))
+    begun.report.starts = tried.losses;
+    // Those of this process are counted on.
+    begun.report.seconds = earlier;
+    Ok(State::Running(begun))
 }
 
 #[cfg(test)]
@@ -72,9 +98,12 @@ mod tests {
         // One that diverges is passed over.
         starts[0].mu.op.parameters_mut().unwrap().0.fill(1e30);
         let bar = ProgressBar::hidden();
+        let best_of = |starts: &[Vae], config: &FitConfig| {
+            fit_best(&starts[0], starts[1..].iter().cloned(), &data, config, (&bar).into())
+        };
         for validation in [0.2, 0.0] {
             let config = FitConfig { validation, ..fit_config(3, 4) };
-            let (vae, report) = fit_best(&starts, &data, &config, (&bar).into()).unwrap();
+            let (vae, report) = best_of(&starts, &config).unwrap();
             assert_eq!(report.starts.len(), 4);
             assert_eq!(report.starts[0], f64::INFINITY);
             let alone = |start| fit(start, &data, &config, &bar).unwrap();
@@ -89,7 +118,9 @@ mod tests {
             assert_eq!(vae, same);
             assert_eq!((report.history, report.best_epoch), (its.history, its.best_epoch));
         }
-        let failed = fit_best(&starts[..1], &data, &fit_config(3, 4), (&bar).into());
+        // None is left, though the second one is no number only where it is measured.
+        starts[1].encoder[0].op.parameters_mut().unwrap().0.fill(f32::MAX);
+        let failed = best_of(&starts[..2], &fit_config(3, 4));
         assert!(matches!(failed, Err(TrainError::Diverged { .. })));
     }
 }

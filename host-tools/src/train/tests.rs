@@ -93,7 +93,7 @@ fn settings_are_checked() {
     assert_eq!(error.to_string(), "lr is NaN, it must be positive");
     config.fit.learning_rate = 0.1;
     config.starts = 0;
-    assert_eq!(run(&config).unwrap_err().to_string(), "starts is 0, it must be at least 1");
+    assert_eq!(run(&config).unwrap_err().to_string(), "starts is 0, it must be between 1 and 1000");
     config.starts = 1;
     config.architecture.latent = 0;
     assert!(run(&config).is_err());

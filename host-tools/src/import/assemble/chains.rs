@@ -163,7 +163,7 @@ impl<'a, 'n> Assembly<'a, 'n> {
                 let narrow = layers.iter().take(last).enumerate();
                 let (at, latent) = narrow.min_by_key(|(_, layer)| layer.output_len())?;
                 self.notes.push(format!(
-                    "no sampling and no heads: a plain autoencoder; its latent is the narrowest layer, `{}` ({} values); --latent NAME chooses another",
+                    "no sampling and no heads: a plain autoencoder; its latent is the narrowest layer, `{}` ({} values); --latent-layer NAME chooses another",
                     latent.name,
                     latent.output_len()
                 ));

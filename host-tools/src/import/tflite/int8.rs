@@ -121,7 +121,7 @@ pub(super) fn read(
         |layers: &[Lowered]| layers.last().map(|l| l.layer.name.clone()).unwrap_or_default();
     if latent.is_none() {
         notes.push(format!(
-            "`{}` is taken for the latent, the narrowest layer; --latent names another",
+            "`{}` is taken for the latent, the narrowest layer; --latent-layer NAME chooses another",
             names(&layers[..encoder_len])
         ));
     }

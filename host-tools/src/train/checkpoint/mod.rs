@@ -15,7 +15,7 @@ mod snapshot;
 
 pub use error::CheckpointError;
 pub use settings::Settings;
-pub(super) use snapshot::{Grids, Outcome, Snapshot, Weights};
+pub(super) use snapshot::{Beginnings, Grids, Outcome, Snapshot, Weights};
 
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
@@ -71,6 +71,8 @@ struct Training {
 pub(super) enum State {
     /// Before the end of its first epoch.
     Begun,
+    /// Between two of the beginnings that are tried.
+    Beginning(Box<Beginnings>),
     /// Between two epochs.
     Running(Box<Snapshot>),
     /// Done.
@@ -136,7 +138,7 @@ impl Checkpoint {
     /// Keeps the state of the training that runs.
     pub(super) fn keep(&self, state: State) -> Result<(), TrainError> {
         let mut contents = self.contents.borrow_mut();
-        if let Some(training) = contents.trainings.last_mut() {
+        if let Some(training) = contents.trainings.get_mut(self.come_to.get().wrapping_sub(1)) {
             training.state = state;
         }
         file::write(&self.path, &*contents)?;

@@ -84,20 +84,30 @@ pub(in super::super) struct Snapshot {
     pub(in super::super) stepping: f64,
 }
 
+/// Beginnings of a training that were tried.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(in super::super) struct Beginnings {
+    /// Of each, infinite where it diverged.
+    pub(in super::super) losses: Vec<f64>,
+    /// The one with the least.
+    pub(in super::super) best: Option<Box<Snapshot>>,
+    /// That all of them took.
+    pub(in super::super) seconds: f64,
+}
+
+impl Beginnings {
+    /// The least loss so far.
+    pub(in super::super) fn least(&self) -> f64 {
+        self.losses.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+}
+
 /// What a training gave.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in super::super) struct Outcome {
     weights: Weights,
     grids: Option<Grids>,
     report: TrainReport,
-}
-
-impl Snapshot {
-    /// The loss of the epoch that ended last: over the held-out windows, or in training without any.
-    pub(in super::super) fn loss(&self) -> f64 {
-        let last = self.report.history.last();
-        last.map_or(f64::INFINITY, |last| last.validation_loss.unwrap_or(last.train_loss))
-    }
 }
 
 impl Outcome {

@@ -82,7 +82,7 @@ impl Chains {
 fn one_epoch(step: &str) -> String {
     let mut cut = false;
     let words = step.split(' ').map(|word| {
-        let now = std::mem::replace(&mut cut, matches!(word, "--epochs" | "--rounds"));
+        let now = std::mem::replace(&mut cut, matches!(word, "--epochs" | "--rounds" | "--starts"));
         if now { "1" } else { word }
     });
     words.collect::<Vec<_>>().join(" ")
