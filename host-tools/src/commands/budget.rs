@@ -1,6 +1,7 @@
 //! Options that set budgets: flash, RAM, instructions, and the core they are of.
 
 use clap::Args;
+use picovae::cost::of_core;
 use picovae::search::Budget;
 
 use super::quantize::TARGETS;
@@ -24,6 +25,18 @@ pub struct BudgetArgs {
 }
 
 impl BudgetArgs {
+    /// Refuses a limit that nothing can be held to.
+    pub fn check(&self) -> miette::Result<()> {
+        if self.instructions.is_none() || of_core(&self.target).is_some() {
+            return Ok(());
+        }
+        Err(miette::miette!(
+            help = "name a core whose instructions are counted, such as --target cortex-m4, or leave --instructions out",
+            "--instructions: there is no prediction for --target {}",
+            self.target
+        ))
+    }
+
     /// The limits.
     pub fn budget(&self) -> Budget {
         Budget { flash: self.flash, ram: self.ram, instructions: self.instructions }

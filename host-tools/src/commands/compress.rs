@@ -14,7 +14,7 @@ use picovae::recording::WindowSet;
 use picovae::report::{Page, Pass, compare, passes};
 use picovae::search::Limit;
 use picovae::simulate::DetectorOptions;
-use picovae::train::{FitConfig, Image, Settings, TrainError, hold_out};
+use picovae::train::{FitConfig, Image, Settings, TrainError, hold_out, known_precision};
 use serde::Serialize;
 
 use super::budget::BudgetArgs;
@@ -126,6 +126,7 @@ struct CompressOutput<'a> {
 /// Runs the verb.
 pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     let fit = args.fit()?;
+    args.budget.check()?;
     let inputs: Vec<&Path> = args.calibrate.iter().map(PathBuf::as_path).collect();
     Outputs::default()
         .and("-o", Some(&args.out))
@@ -144,7 +145,12 @@ pub fn run(args: CompressArgs, printer: &mut Printer) -> miette::Result<ExitCode
     }
     let set = window_set(&loaded, &vae.frontend, args.keep_label)?;
     let (train, held_out) = hold_out(&set, args.validation, args.seed);
+    if train.is_empty() || held_out.is_empty() {
+        return Err(TrainError::TooFewWindows { windows: set.len() }.into());
+    }
     let (train, held_out) = (set.subset(&train), set.subset(&held_out));
+    // What chains are held against, and what the report shows.
+    let vae = known_precision(vae, &train);
     let config = CompressConfig {
         budget: args.budget.budget(),
         max_loss: args.max_loss,

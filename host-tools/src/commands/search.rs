@@ -14,7 +14,9 @@ use picovae::quantize::QuantizeOptions;
 use picovae::recording::WindowSet;
 use picovae::search::{Rules, Space, Study, Task, best, work};
 use picovae::simulate::{CalibrateError, DecisionOptions, DetectorOptions, FalseAlarms};
-use picovae::train::{Architecture, FitConfig, Image, Sigma, TrainError, hold_out, student};
+use picovae::train::{
+    Architecture, FitConfig, Image, Sigma, TrainError, hold_out, known_precision, student,
+};
 
 use super::budget::BudgetArgs;
 use super::model_file::{ForeignArgs, LATENT_LAYER, open_float, without_alias};
@@ -133,6 +135,7 @@ pub fn run(args: SearchArgs, printer: &mut Printer) -> miette::Result<ExitCode> 
         end_with_parent();
     }
     args.check()?;
+    args.budget.check()?;
     let outputs = Outputs::default().and("-o", Some(&args.out));
     outputs.and("--report", args.report.as_deref()).check(&args.data.paths())?;
     let loaded = args.data.load()?;
@@ -152,6 +155,7 @@ pub fn run(args: SearchArgs, printer: &mut Printer) -> miette::Result<ExitCode> 
     if train.is_empty() {
         return Err(TrainError::TooFewWindows { windows: set.len() }.into());
     }
+    let reference = known_precision(reference, &set.subset(&train));
     let yardstick = Yardstick::new(&reference, &set.subset(&held_out), args.seed)?;
     let reference_loss = yardstick.of_float(&reference)?.negative_elbo;
     let rules = args.rules();
@@ -201,8 +205,15 @@ pub fn run(args: SearchArgs, printer: &mut Printer) -> miette::Result<ExitCode> 
     best.vae.provenance = task.provenance.clone();
     write_trained(&args.out, &best.vae, best.settled.as_ref())?;
     let trials = study.trials()?;
-    let report =
-        SearchReport::new(file_name(&args.out), &args.name, &task, &trials, &best, reference_loss)?;
+    let report = SearchReport::new(
+        file_name(&args.out),
+        &args.name,
+        &task,
+        &trials,
+        &best,
+        reference_loss,
+        args.trials,
+    )?;
     if let Some(path) = &args.report {
         page(&report, &trials)?.save(path)?;
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use picovae::graph::ScoreKind;
 use picovae::report::{Chart, Mark, Page, Series};
 use picovae::search::{Best, Figures, Task, Trial, pareto};
 use picovae::train::TrainError;
@@ -16,10 +17,15 @@ pub(super) struct SearchReport {
     pub(super) model: String,
     pub(super) study: String,
     pub(super) trials: usize,
+    /// As many as were asked for.
+    pub(super) wanted: usize,
     pub(super) failed: usize,
     pub(super) best: TrialReport,
     pub(super) reference_loss: f64,
     pub(super) front: Vec<TrialReport>,
+    /// The model's score, where blobs were measured by another one.
+    #[serde(skip)]
+    score: Option<ScoreKind>,
 }
 
 /// A trial in it.
@@ -56,6 +62,7 @@ impl SearchReport {
         trials: &[Trial],
         best: &Best,
         reference_loss: f64,
+        wanted: usize,
     ) -> Result<Self, TrainError> {
         let last = |trial: &Trial| trial.figures.last().copied();
         let finished: Vec<(&Trial, Figures)> =
@@ -72,11 +79,22 @@ impl SearchReport {
             model,
             study: study.into(),
             trials: trials.len(),
+            wanted,
             failed: trials.len() - finished.len(),
             best: TrialReport::new(&best.trial, best.figures, task)?,
             reference_loss,
             front,
+            score: Some(task.yardstick.reference().score).filter(|score| *score != task.like.score),
         })
+    }
+
+    /// How many networks there were, and why not as many as were asked for.
+    fn told_trials(&self) -> String {
+        let told = format!("{} ({} failed)", self.trials, self.failed);
+        match self.trials < self.wanted {
+            true => format!("{told} of {}: no other that was drawn keeps the budgets", self.wanted),
+            false => told,
+        }
     }
 
     /// The report in words. A model that `settled` in training keeps its bits, and options would undo that.
@@ -97,15 +115,18 @@ impl SearchReport {
         }
         let (figures, reference_loss) = (self.best.figures, self.reference_loss);
         let bits = &self.best.weight_bits;
-        let quantize = match settled {
+        let mut quantize = match settled {
             true => format!("no --weight-bits: the file holds what was trained, {bits}"),
             false => format!("--weight-bits {bits}"),
         };
+        if let Some(score) = self.score {
+            quantize += &format!("; --score {score}, as the model has it");
+        }
         let loss = format!("{:.3} nats, of the model {reference_loss:.3}", figures.loss);
         let listing = Listing::new()
             .row("model", out.display())
             .row("network", &self.best.candidate)
-            .row("trials", format!("{} ({} failed)", self.trials, self.failed))
+            .row("trials", self.told_trials())
             .row("blob", format!("{} bytes", figures.blob_bytes))
             .row("arena", format!("{} bytes", figures.arena_bytes))
             .row("instructions, predicted", figures.instructions)

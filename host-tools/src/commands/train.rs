@@ -58,8 +58,8 @@ pub struct TrainArgs {
     remove_mean: bool,
     #[command(flatten)]
     front_end: FrontEndArgs,
-    /// Scaling of features: per-channel, global, none, unit255 [default:
-    /// unit255 for bernoulli, per-channel for gaussian].
+    /// Scaling of features: per-channel, global, none, unit255 [default: per-channel
+    /// for gaussian; for bernoulli unit255, of samples in [0, 1] none].
     #[arg(long)]
     normalize: Option<Normalize>,
     /// The encoder's convolutions, CHANNELSxKERNELsSTRIDE, over the frames of a
@@ -166,7 +166,7 @@ pub fn run(args: TrainArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     let loaded = args.data.load()?;
     let frontend = args.frontend(&loaded)?;
     let set = window_set(&loaded, &frontend, args.keep_label)?;
-    let config = args.config();
+    let config = args.config(&loaded);
     let command = Settings::of_command("train").and_all(&config).and_all(&frontend);
     let watched = args.checkpoint.watch(command)?;
     let (mut vae, report) = train(&set, &frontend, &config, watched.watch())?;
@@ -211,9 +211,17 @@ pub(super) fn listing(out: &Path, report: &TrainReport) -> String {
     let held_out = report
         .validation_loss
         .map_or("none held out".into(), |loss| format!("{loss:.4} nats a window"));
+    let training = match report.best_epoch {
+        0 => "of no epoch".into(),
+        _ => format!("{:.4} nats a window", report.train_loss),
+    };
     let mut listing = Listing::new().row("model", out.display()).row("parameters", report.params);
     if !report.starts.is_empty() {
         listing = listing.row("beginnings", beginnings(report));
+    }
+    if report.best_epoch == 0 {
+        let note = "no epoch is better than the model given, which is kept: try a lower --lr";
+        listing = listing.row("note", note);
     }
     listing
         .row(
@@ -221,7 +229,7 @@ pub(super) fn listing(out: &Path, report: &TrainReport) -> String {
             format!("{} ({} held out)", report.train_windows, report.validation_windows),
         )
         .row("epochs", format!("{} (best: {})", report.epochs, report.best_epoch))
-        .row("training loss", format!("{:.4} nats a window", report.train_loss))
+        .row("training loss", training)
         .row("held-out loss", held_out)
         .row("time", format!("{:.1} s, {:.2} ms a step", report.seconds, report.step_ms))
         .to_string()
@@ -276,8 +284,11 @@ impl TrainArgs {
         Ok(frontend)
     }
 
-    fn config(&self) -> TrainConfig {
+    fn config(&self, loaded: &[Loaded]) -> TrainConfig {
         let bernoulli = self.likelihood == LikelihoodKind::Bernoulli;
+        // Pixels that are shares already.
+        let mut samples = loaded.iter().flat_map(|loaded| &loaded.recording.samples);
+        let unit = samples.all(|x| (0.0..=1.0).contains(x));
         let stem = || {
             self.out.file_stem().map_or("model".to_string(), |stem| stem.to_string_lossy().into())
         };
@@ -301,10 +312,10 @@ impl TrainArgs {
                 likelihood: self.likelihood,
                 score: self.score,
             },
-            normalize: self.normalize.unwrap_or(if bernoulli {
-                Normalize::Unit255
-            } else {
-                Normalize::PerChannel
+            normalize: self.normalize.unwrap_or(match (bernoulli, unit) {
+                (true, true) => Normalize::None,
+                (true, false) => Normalize::Unit255,
+                (false, _) => Normalize::PerChannel,
             }),
             starts: self.starts,
             fit: FitConfig {

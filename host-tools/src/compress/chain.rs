@@ -1,12 +1,9 @@
 //! Chains of passes that bring a model under a budget, cheapest first.
 
 use super::nearest::{blocked, nearest};
-use super::run::{Made, OBSERVED, Run};
+use super::run::{Made, Run};
 use super::student::{Student, student};
-use super::{
-    Chain, ChainReport, Criterion, PruneError, Quality, Unit, Yardstick, YardstickError,
-    importance, shrink,
-};
+use super::{Chain, ChainReport, PruneError, Quality, Unit, Yardstick, YardstickError};
 use crate::emit::{Blob, BlobError};
 use crate::graph::Vae;
 use crate::needs::{Needs, NeedsError, needs};
@@ -14,7 +11,7 @@ use crate::quantize::{QuantizeError, QuantizeOptions, Settled};
 use crate::recording::WindowSet;
 use crate::search::Budget;
 use crate::simulate::{AssembleError, DetectorOptions};
-use crate::train::{FitConfig, Image, TrainError, Watch};
+use crate::train::{FitConfig, Image, TrainError, Watch, known_precision};
 
 /// What a model is brought to.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,6 +136,7 @@ pub fn compress<'w>(
     if let Some(image) = config.image {
         image.shape(model.frontend.feature_len())?;
     }
+    let model = &known_precision(model.clone(), data);
     let yardstick = Yardstick::new(model, held_out, config.fit.seed)?;
     let reference = yardstick.of_float(model)?;
     let run = Run {
@@ -150,7 +148,7 @@ pub fn compress<'w>(
         reference,
         watch: watch.into(),
     };
-    let ranked = importance(model, data, Criterion::Taylor, OBSERVED, config.fit.seed);
+    let ranked = run.ranked();
     let mut tried = Tried::default();
     let ways = [Way::Whole, Way::Pruned, Way::Student];
     for (way, bits) in ways.into_iter().flat_map(|way| [(way, 8), (way, 4)]) {
@@ -287,8 +285,7 @@ impl Run<'_, '_> {
             let limits = config.budget.broken(&needs);
             Plan::Beyond(ChainReport::planned(way.least(bits), needs, limits))
         };
-        let at =
-            |keep: f64| shrink(model, ranked.to_vec(), (model.params() as f64 * keep) as usize);
+        let at = |keep: f64| self.cut(ranked, keep);
         let from = |start: Vae, keep: f64, needs: Needs| {
             let (chain, start) = (way.chain(keep, bits), Box::new(start));
             Plan::Run { chain, start, needs }

@@ -1,10 +1,9 @@
 //! Distillation: a student VAE learns the data and, from a teacher, what the data do not show.
 
-use crate::graph::{Likelihood, Vae};
+use crate::graph::Vae;
 use crate::recording::WindowSet;
 use crate::train::{
     FineTuneConfig, FineTuned, Teacher, TeacherConfig, TrainError, Watch, finetune,
-    residual_precision,
 };
 
 /// How a student is taught.
@@ -31,10 +30,5 @@ pub fn distill<'w>(
     watch: impl Into<Watch<'w>>,
 ) -> Result<FineTuned, TrainError> {
     let lessons = Teacher { vae: teacher, config: config.teacher };
-    let mut tuned = finetune(student, data, Some(lessons), &config.fine_tune, watch)?;
-    if matches!(tuned.vae.likelihood, Likelihood::Gaussian { .. }) {
-        let precision = Some(residual_precision(&tuned.vae, data));
-        tuned.vae.likelihood = Likelihood::Gaussian { precision };
-    }
-    Ok(tuned)
+    finetune(student, data, Some(lessons), &config.fine_tune, watch)
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::chain::{CompressConfig, CompressError};
 use super::{
-    Chain, ChainReport, Criterion, DistillConfig, PruneConfig, Quality, Yardstick, distill,
+    Chain, ChainReport, Criterion, DistillConfig, PruneConfig, Quality, Unit, Yardstick, distill,
     importance, prune, shrink,
 };
 use crate::emit::Blob;
@@ -26,7 +26,7 @@ const STUDENT_RATE: f64 = 8.0;
 /// Beginnings of a student, for at such a rate one may give up latents.
 const STUDENT_STARTS: usize = 2;
 /// Windows importance is taken on.
-pub(super) const OBSERVED: usize = 2_000;
+const OBSERVED: usize = 2_000;
 /// Where a pruned network is beyond the plan, it is cut by this share, at most so often.
 const TRIM: f64 = 0.99;
 const TRIMS: i32 = 40;
@@ -63,6 +63,16 @@ impl Run<'_, '_> {
         needs.is_ok_and(|needs| self.config.budget.broken(&needs).is_empty())
     }
 
+    /// Units of the model by their importance, the least important ones first.
+    pub(super) fn ranked(&self) -> Vec<(Unit, f64)> {
+        importance(self.model, self.data, Criterion::Taylor, OBSERVED, self.config.fit.seed)
+    }
+
+    /// The model with this share of its parameters.
+    pub(super) fn cut(&self, ranked: &[(Unit, f64)], keep: f64) -> Vae {
+        shrink(self.model, ranked.to_vec(), (self.model.params() as f64 * keep) as usize)
+    }
+
     /// Runs a chain and measures what comes out.
     pub(super) fn chain(
         &self,
@@ -81,7 +91,8 @@ impl Run<'_, '_> {
                 fit: FitConfig { epochs: config.effort, ..config.fit.clone() },
                 ..PruneConfig::default()
             };
-            vae = self.trimmed(prune(&vae, self.data, &pruning, self.watch)?.0, &options);
+            let pruned = prune(&vae, self.data, &pruning, self.watch)?.0;
+            vae = self.trimmed(pruned, chain.keep, &options);
             after.push(self.float_pass("prune", &vae, self.yardstick.of_float(&vae)?));
         }
         if chain.student {
@@ -176,8 +187,9 @@ impl Run<'_, '_> {
     }
 
     /// A pruned network whose widths came out differently than planned, cut to the budget by
-    /// the few units that takes; the training behind it mends them.
-    fn trimmed(&self, vae: Vae, options: &QuantizeOptions) -> Vae {
+    /// the few units that takes; the training behind it mends them. Where that does not do, the
+    /// network of the plan, which fits.
+    fn trimmed(&self, vae: Vae, keep: f64, options: &QuantizeOptions) -> Vae {
         let config = self.config;
         let fits = |vae: &Vae| self.within_budget(vae, options);
         if fits(&vae) {
@@ -186,7 +198,7 @@ impl Run<'_, '_> {
         let ranked = importance(&vae, self.data, Criterion::Taylor, OBSERVED, config.fit.seed);
         let target = |step| (vae.params() as f64 * TRIM.powi(step)) as usize;
         let mut smaller = (1..=TRIMS).map(|step| shrink(&vae, ranked.clone(), target(step)));
-        smaller.find(fits).unwrap_or(vae)
+        smaller.find(fits).unwrap_or_else(|| self.cut(&self.ranked(), keep))
     }
 
     fn blob(

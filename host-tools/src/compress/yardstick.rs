@@ -7,7 +7,7 @@
 use ndarray::{Array2, Axis};
 
 use crate::emit::{Blob, BlobError};
-use crate::graph::{Likelihood, ScoreKind, Vae, sample};
+use crate::graph::{LatentGaussian, Likelihood, ScoreKind, Vae, sample};
 use crate::metrics::{rank_correlation, roc_auc};
 use crate::recording::{Recording, RecordingError, WindowSet};
 use crate::simulate::{mean_scores, real_score, score_set, window_noise};
@@ -149,20 +149,40 @@ impl Yardstick {
         Ok(set)
     }
 
-    /// The score that both models have: a float model knows no latents of normal windows.
-    fn float_scores(&self, vae: &Vae) -> Result<Vec<f64>, YardstickError> {
-        let set = self.windows(&self.probes)?;
-        let kind = match vae.score {
-            ScoreKind::Mahalanobis => ScoreKind::NegativeElbo,
-            other => other,
+    /// Distances of the probes' latents from those of the normal windows, as a float model knows none.
+    fn distances(&self, vae: &Vae) -> Result<Vec<f64>, YardstickError> {
+        let latents = |recording| -> Result<Array2<f64>, YardstickError> {
+            let set = self.windows(recording)?;
+            let mut all = Array2::zeros((set.len(), vae.latent_len()));
+            for (batch, mut rows) in (0..set.len())
+                .collect::<Vec<_>>()
+                .chunks(BATCH)
+                .zip(all.axis_chunks_iter_mut(Axis(0), BATCH))
+            {
+                let (mu, _) = vae.encode(set.features(&vae.frontend, batch).view());
+                rows.assign(&mu.mapv(f64::from));
+            }
+            Ok(all)
         };
+        let normal = LatentGaussian::fit(latents(&self.normal)?.view(), true, 0.0);
+        let normal = normal.ok_or(YardstickError::NoWindows)?;
+        let probes = latents(&self.probes)?;
+        Ok(probes.rows().into_iter().map(|mu| normal.squared_distance(mu)).collect())
+    }
+
+    /// The model's score of every probe.
+    fn float_scores(&self, vae: &Vae) -> Result<Vec<f64>, YardstickError> {
+        if vae.score == ScoreKind::Mahalanobis {
+            return self.distances(vae);
+        }
+        let set = self.windows(&self.probes)?;
         let mut scores = Vec::with_capacity(set.len());
         for batch in (0..set.len()).collect::<Vec<_>>().chunks(BATCH) {
             let x = set.features(&vae.frontend, batch);
             let (mu, logvar) = vae.encode(x.view());
             let output = vae.decode(mu.view());
             let of = vae.scores_of(x.view(), &mu, logvar.as_ref(), &output);
-            scores.extend(of.iter().map(|scores| scores.get(kind)));
+            scores.extend(of.iter().map(|scores| scores.get(vae.score)));
         }
         Ok(scores)
     }
@@ -222,3 +242,7 @@ impl Yardstick {
         (negative_elbo - reference) / reference.abs().max(floor)
     }
 }
+
+#[cfg(test)]
+#[path = "yardstick_tests.rs"]
+mod tests;

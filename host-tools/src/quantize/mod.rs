@@ -176,7 +176,7 @@ pub enum QuantizeError {
     /// A scale factor is beyond what multiplier and shift express.
     #[error("layer `{layer}`: scale factor {factor:e} of output {channel} is out of range")]
     #[diagnostic(help(
-        "the layer's weights or activations are extreme; train with weight decay, or check the export"
+        "the layer's weights or activations are extreme: check the export and that the recordings have the scale the model was made for, or train with weight decay"
     ))]
     Factor {
         /// The layer.

@@ -40,6 +40,20 @@ impl Candidate {
         }
     }
 
+    /// The next narrower network, every layer by a quarter; `None` where all are as narrow as can be. The
+    /// latent stays: it is what is reused.
+    pub fn narrower(&self) -> Option<Self> {
+        let narrow = |width: usize| (width * 3 / 4).max(1);
+        let mut candidate = self.clone();
+        for convolution in &mut candidate.convolutions {
+            convolution.channels = narrow(convolution.channels);
+        }
+        for width in candidate.hidden.iter_mut().chain(&mut candidate.decoder_hidden) {
+            *width = narrow(*width);
+        }
+        (candidate != *self).then_some(candidate)
+    }
+
     /// Bits of the layers of a network of this shape.
     pub fn weight_bits(&self, vae: &Vae) -> WeightBits {
         let mut bits = WeightBits::uniform(8);

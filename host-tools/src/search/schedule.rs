@@ -50,8 +50,10 @@ pub enum Job {
 /// A parent is the best of so many at random. Two, as usual in NSGA-II, are for many
 /// generations: over some 45 trials their children are no better than random ones.
 const TOURNAMENT: usize = 6;
-/// How often a candidate is drawn again that does not fit the budgets.
+/// How often a candidate is drawn again that does not fit the budgets, and after how many draws it is made
+/// narrower until it does: where the budgets are tight, hardly a network at random keeps them.
 const DRAWS: usize = 400;
+const PATIENT_DRAWS: usize = 200;
 
 /// The next job, claimed for `worker`. `fits` tells whether a candidate keeps the budgets.
 ///
@@ -122,13 +124,17 @@ fn draw(
         let places = (0..TOURNAMENT).map(|_| rng.random_range(0..ranked.len()));
         known[ranked[places.min().unwrap_or(0)]]
     };
-    for _ in 0..DRAWS {
-        let (candidate, parent) = if trials.len() < rules.random || known.len() < 4 {
+    for attempt in 0..DRAWS {
+        let (mut candidate, parent) = if trials.len() < rules.random || known.len() < 4 {
             (space.random(&mut rng), None)
         } else {
             let (one, other) = (pick(&mut rng), pick(&mut rng));
             (space.child(&one.candidate, &other.candidate, &mut rng), Some(one.id))
         };
+        while attempt >= PATIENT_DRAWS && !fits(&candidate) {
+            let Some(narrower) = candidate.narrower() else { break };
+            candidate = narrower;
+        }
         let new = trials.iter().all(|trial| trial.candidate != candidate);
         if new && fits(&candidate) {
             return Some((candidate, parent));
@@ -214,6 +220,26 @@ mod tests {
         let mean = |random| (0..8).map(|seed| best(&rules(seed, random))).sum::<f64>() / 8.0;
         let (searched, at_random) = (mean(12), mean(45));
         assert!(searched < 0.8 * at_random, "{searched} against {at_random} at random");
+    }
+
+    #[test]
+    fn budgets_that_hardly_any_network_at_random_keeps_are_kept() {
+        let rules = Rules { trials: 6, rungs: 1, eta: 3, random: 6, patience: 60, seed: 2 };
+        let space =
+            Space { fully_connected: true, convolutional: true, latent: Some(3), four_bit: false };
+        let mut study = Study::open(":memory:", "s").unwrap();
+        let widths = |candidate: &Candidate| {
+            let channels = candidate.convolutions.iter().map(|c| c.channels);
+            channels.chain(candidate.hidden.iter().chain(&candidate.decoder_hidden).copied()).sum()
+        };
+        let fits = |candidate: &Candidate| -> bool { (1..9).contains::<usize>(&widths(candidate)) };
+        while let Job::Train { trial, candidate, rung, .. } =
+            next(&mut study, &space, &rules, "w", &fits).unwrap()
+        {
+            assert!(fits(&candidate));
+            assert!(study.finish(trial, rung, "w", &figures(1.0, 100), &[]).unwrap());
+        }
+        assert_eq!(study.trials().unwrap().len(), rules.trials);
     }
 
     #[test]

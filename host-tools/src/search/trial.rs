@@ -7,14 +7,14 @@ use super::figures::Figures;
 use super::inherit::inherit;
 use crate::compress::{DistillConfig, Yardstick, YardstickError, distill};
 use crate::emit::{Blob, BlobError};
-use crate::graph::{Likelihood, Provenance, Vae};
+use crate::graph::{Provenance, Vae};
 use crate::needs::instructions;
 use crate::quantize::{QuantizeError, QuantizeOptions, Settled, quantize_on, spread};
 use crate::recording::WindowSet;
 use crate::simulate::{AssembleError, DetectorOptions, assemble};
 use crate::train::{
-    Architecture, FineTuneConfig, FitConfig, TeacherConfig, TrainError, finetune,
-    residual_precision, student,
+    Architecture, FineTuneConfig, FineTuned, FitConfig, TeacherConfig, TrainError, finetune,
+    student,
 };
 
 /// What all trials of a study share.
@@ -114,7 +114,7 @@ impl Task<'_> {
         seed: u64,
         progress: &ProgressBar,
     ) -> Result<Trained, TrialError> {
-        let mut vae = match start {
+        let vae = match start {
             Some(vae) => vae,
             None => {
                 let mut vae = self.network(candidate, seed)?;
@@ -145,13 +145,7 @@ impl Task<'_> {
         } else {
             finetune(&vae, &self.train, None, &config, progress)?
         };
-        vae = tuned.vae;
-        // `distill` has done so.
-        if !self.distil && matches!(vae.likelihood, Likelihood::Gaussian { .. }) {
-            let precision = Some(residual_precision(&vae, &self.train));
-            vae.likelihood = Likelihood::Gaussian { precision };
-        }
-        let settled = tuned.settled;
+        let FineTuned { vae, settled, .. } = tuned;
         let blob = self.blob(&options, &vae, settled.as_ref())?;
         let (int8, float) = (self.yardstick.of_blob(&blob)?, self.yardstick.of_float(&vae)?);
         let figures = Figures {

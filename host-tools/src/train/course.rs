@@ -120,6 +120,24 @@ impl<'t> Course<'t> {
         }
     }
 
+    /// Lets the network as it was given compete with what epochs make of it. One trained in integers
+    /// does not: its ranges move yet.
+    pub(super) fn count_start(
+        &mut self,
+        config: &FitConfig,
+        features: &Features<'_, '_>,
+        held_out: &[usize],
+    ) {
+        if self.qat.is_some() {
+            return;
+        }
+        let loss = validate(&self.vae, &Float, features, held_out, config);
+        // A network of random weights may have none.
+        let Some(loss) = loss.filter(|loss| loss.is_finite()) else { return };
+        self.best.to_beat = loss;
+        self.report.validation_loss = Some(loss);
+    }
+
     /// Whether ranges are still chosen anew in an epoch.
     fn is_settling(epoch: usize, config: &FitConfig) -> bool {
         2 * epoch <= config.epochs + 1

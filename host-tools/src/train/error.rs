@@ -11,7 +11,7 @@ pub enum TrainError {
     /// No windows, or too few to hold some out.
     #[error("{windows} windows are too few to train on")]
     #[diagnostic(help(
-        "check --rows, --keep-label and --window; with very few windows set --validation 0"
+        "check --rows, --keep-label and --window, or give more recordings: a part is held out (--validation)"
     ))]
     TooFewWindows {
         /// Windows there are.

@@ -9,7 +9,7 @@ use super::gradient::Float;
 use super::validate::validate;
 use super::*;
 use crate::compress::{DistillConfig, distill};
-use crate::graph::{LikelihoodKind, ScoreKind};
+use crate::graph::{Likelihood, LikelihoodKind, ScoreKind};
 use crate::import::{ForeignOptions, read_safetensors, read_settled, write_trained};
 use crate::quantize::mirror_tests::mirror_is_the_core;
 use crate::quantize::{Mirror, QuantizeOptions, QuantizedVae, Settled, WeightBits, lower, observe};
@@ -207,4 +207,22 @@ fn a_teacher_must_fit() {
     assert!(matches!(attempt(&other, lessons), Err(TrainError::TeacherFeatures)));
     let out = TeacherConfig { reconstruction: 1.5, ..lessons };
     assert!(matches!(attempt(&teacher, out), Err(TrainError::Setting { .. })));
+}
+
+/// A step too far: what was given is kept, with the precision of its residuals.
+#[test]
+fn training_that_only_makes_it_worse_changes_no_weight() {
+    let recording = recording(96, 48);
+    let mut data = WindowSet::new();
+    data.add(recording.clips(&Frontend::identity(24, 24, 1)).unwrap()).unwrap();
+    let mut start = teacher(&data, 12, 20);
+    start.likelihood = Likelihood::Gaussian { precision: None };
+    start.score = ScoreKind::ReconstructionError;
+    let worse = FitConfig { learning_rate: 3.0, ..fit_config(2, 6) };
+    let (kept, report) = super::fit(&start, &data, &worse, &ProgressBar::hidden()).unwrap();
+    assert_eq!((&kept.encoder, &kept.decoder), (&start.encoder, &start.decoder));
+    assert_eq!(report.best_epoch, 0);
+    assert!(report.history.iter().all(|e| e.validation_loss > report.validation_loss));
+    let precision = Some(residual_precision(&start, &data));
+    assert_eq!(kept.likelihood, Likelihood::Gaussian { precision });
 }

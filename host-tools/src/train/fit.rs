@@ -5,6 +5,7 @@ use super::course::Course;
 use super::features::Features;
 use super::finetune::{FineTuneConfig, FineTuned, Teacher};
 use super::gradient::LossConfig;
+use super::precision::with_residual_precision;
 use super::sampler::Sampler;
 use super::teacher::Lessons;
 use super::validate::{check_length, check_unit_range};
@@ -21,7 +22,8 @@ use std::time::Instant;
 pub struct TrainReport {
     /// Epochs run.
     pub epochs: usize,
-    /// The epoch whose weights were kept, from 1.
+    /// The epoch whose weights were kept, from 1; 0 where none was better than the model given, which
+    /// is as it was then.
     pub best_epoch: usize,
     /// Mean loss over the training windows in that epoch, nats a window.
     pub train_loss: f64,
@@ -62,7 +64,8 @@ pub struct EpochRecord {
 }
 
 /// Fits `start` to the windows, weights of all layers free, and returns the
-/// model of the best epoch.
+/// model of the best epoch, a Gaussian one with the precision of its residuals.
+/// Where no epoch is better on the held-out windows, `start` is what is best.
 ///
 /// # Errors
 /// As [`super::train`].
@@ -124,19 +127,28 @@ pub(super) fn run(
         }
         None => State::Begun,
     };
+    let with_precision = |tuned: FineTuned| -> Result<FineTuned, TrainError> {
+        let vae = with_residual_precision(tuned.vae, data);
+        vae.validate()?;
+        Ok(FineTuned { vae, ..tuned })
+    };
     if let State::Finished(outcome) = state {
-        return Ok(outcome.tuned(start, options));
+        return with_precision(outcome.tuned(start, options));
     }
+    let is_fresh = matches!(state, State::Begun) && others.len() == 0;
     let training = Training::new(start, data, config)?;
     let state = starts::best(&training, others, state, watch)?;
     let mut course = training.course(start, teacher, options, state)?;
+    if is_fresh {
+        course.count_start(config, &training.features, &training.held_out);
+    }
     training.run(&mut course, config.epochs, watch)?;
     watch.progress.finish_and_clear();
     let tuned = course.finish()?;
     if let Some(checkpoint) = watch.checkpoint {
         checkpoint.keep(State::Finished(Box::new(Outcome::of(&tuned))))?;
     }
-    Ok(tuned)
+    with_precision(tuned)
 }
 
 /// What a training is run on, which no epoch changes.

@@ -33,7 +33,7 @@ pub use finetune::{FineTuneConfig, FineTuned, Teacher};
 pub use fit::{EpochRecord, TrainReport, finetune, fit};
 pub use init::random_vae;
 pub use normalize::{Normalize, fit_frontend, input_lsb};
-pub use precision::residual_precision;
+pub use precision::{known_precision, residual_precision};
 pub use teacher::TeacherConfig;
 
 pub(crate) use init::redrawn;
@@ -41,7 +41,7 @@ pub(crate) use starts::fit_best;
 
 pub(crate) use gradient::{Batch as GradientBatch, Float, Gradients, LossConfig, gradients};
 
-use crate::graph::{Frontend, Likelihood, Vae};
+use crate::graph::{Frontend, Vae};
 use crate::recording::WindowSet;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -67,12 +67,7 @@ pub fn train<'w>(
     let mut rng = stream(config.fit.seed, Stream::Init);
     let start = random_vae(frontend, &config.architecture, &mut rng)?;
     let others = (1..config.starts).map(|_| redrawn(&start, &mut rng));
-    let (mut vae, report) = fit_best(&start, others, data, &config.fit, watch.into())?;
-    if matches!(vae.likelihood, Likelihood::Gaussian { .. }) {
-        vae.likelihood = Likelihood::Gaussian { precision: Some(residual_precision(&vae, data)) };
-    }
-    vae.validate()?;
-    Ok((vae, report))
+    fit_best(&start, others, data, &config.fit, watch.into())
 }
 
 /// Indices of the windows to train on and of those held out, as [`fit`] splits them:

@@ -1,6 +1,6 @@
 //! Precision of a Gaussian likelihood, learnt from residuals.
 
-use crate::graph::Vae;
+use crate::graph::{Likelihood, Vae};
 use crate::recording::WindowSet;
 use ndarray::Array1;
 
@@ -10,6 +10,28 @@ const BATCH: usize = 512;
 /// Share of the mean residual variance that is added to every feature's own,
 /// so that a feature which never moved does not dominate the score.
 const FLOOR: f64 = 0.01;
+
+/// `vae`, where it is Gaussian with the precision of its residuals over the windows.
+pub(crate) fn with_residual_precision(vae: Vae, data: &WindowSet<'_>) -> Vae {
+    match vae.likelihood {
+        Likelihood::Bernoulli => vae,
+        Likelihood::Gaussian { .. } => {
+            let precision = Some(residual_precision(&vae, data));
+            Vae { likelihood: Likelihood::Gaussian { precision }, ..vae }
+        }
+    }
+}
+
+/// `vae`, where it is Gaussian and knows no precision with that of its residuals over the windows.
+///
+/// A model of another tool has none, so that its likelihood is that of a deviation of 1, whatever its
+/// features are: no measure for networks that are trained, which have their own.
+pub fn known_precision(vae: Vae, data: &WindowSet<'_>) -> Vae {
+    match vae.likelihood {
+        Likelihood::Gaussian { precision: None } => with_residual_precision(vae, data),
+        _ => vae,
+    }
+}
 
 /// Per feature `1 / (mean squared residual + floor)` over the windows, decoded
 /// from `mu`. The floor is 1 % of the mean over features, and at least 1e-8.

@@ -10,7 +10,7 @@ const MIN_CLIPS: usize = 10;
 /// Training and validation indices into `data`.
 ///
 /// Overlapping windows must not lie on both sides, or validation measures
-/// memory. Where there are enough clips, whole clips are held out at random;
+/// memory. Where there are enough clips, or all are of one window, whole clips are held out at random;
 /// else the last part of each clip, with the windows that overlap it dropped.
 pub(super) fn split(
     data: &WindowSet<'_>,
@@ -35,7 +35,9 @@ pub(super) fn split(
     }
     let held_out = |n: usize| ((n as f32 * fraction).round() as usize).clamp(1, n.max(2) - 1);
     let (mut train, mut validation) = (Vec::new(), Vec::new());
-    if groups.len() >= MIN_CLIPS {
+    // A clip of one window has no end to be held out.
+    let are_single = groups.len() > 1 && groups.iter().all(|windows| windows.len() == 1);
+    if groups.len() >= MIN_CLIPS || are_single {
         groups.shuffle(rng);
         let rest = groups.split_off(held_out(groups.len()));
         validation.extend(groups.into_iter().flatten());
@@ -55,4 +57,24 @@ pub(super) fn split(
     train.sort_unstable();
     validation.sort_unstable();
     (train, validation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Stream, stream};
+    use super::*;
+    use crate::graph::Frontend;
+    use crate::recording::Recording;
+
+    #[test]
+    fn few_clips_of_one_window_are_held_out_whole() {
+        for (clips, held_out) in [(2, 1), (3, 1), (8, 1), (9, 1), (30, 3)] {
+            let recording =
+                Recording::from_samples("few", vec![clips, 4], vec![0.0; 4 * clips]).unwrap();
+            let mut set = WindowSet::new();
+            set.add(recording.clips(&Frontend::identity(4, 4, 1)).unwrap()).unwrap();
+            let (train, validation) = split(&set, 0.1, &mut stream(1, Stream::Split));
+            assert_eq!((train.len(), validation.len()), (clips - held_out, held_out));
+        }
+    }
 }

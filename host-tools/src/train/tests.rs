@@ -1,7 +1,7 @@
 //! Training on data small enough to take well under a second.
 
 use super::*;
-use crate::graph::{Activation, Frontend, LikelihoodKind, Shape};
+use crate::graph::{Activation, Frontend, Likelihood, LikelihoodKind, Shape};
 use crate::recording::Recording;
 use indicatif::ProgressBar;
 use rand::RngExt;
