@@ -299,7 +299,7 @@ fn refuse_other_score(
 ) -> miette::Result<()> {
     match asked {
         Some(asked) if picovae::emit::core_score(asked) != has => Err(miette::miette!(
-            help = "quantize the float model again with `--score {asked}`",
+            help = format!("quantize the float model again with `--score {asked}`"),
             "the blob was calibrated for {}, not for {asked}",
             has.name()
         )),

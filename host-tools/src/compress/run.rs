@@ -14,17 +14,13 @@ use crate::quantize::{QuantizeOptions, Settled, WeightBits, quantize_on};
 use crate::recording::WindowSet;
 use crate::report::Pass;
 use crate::simulate::assemble_apart;
-use crate::train::{
-    FineTuneConfig, FitConfig, Stream, TeacherConfig, TrainError, Watch, fit_best, redrawn, stream,
-};
+use crate::train::{FineTuneConfig, FitConfig, TeacherConfig, TrainError, Watch, fit};
 
 /// Epochs of a student, or as many as make so many steps; its first learning rate, over that of a model that
 /// is trained further.
 const STUDENT_EPOCHS: usize = 8;
 const STUDENT_STEPS: usize = 2_000;
 const STUDENT_RATE: f64 = 8.0;
-/// Beginnings of a student, for at such a rate one may give up latents.
-const STUDENT_STARTS: usize = 2;
 /// Windows importance is taken on.
 const OBSERVED: usize = 2_000;
 /// Where a pruned network is beyond the plan, it is cut by this share, at most so often.
@@ -158,16 +154,11 @@ impl Run<'_, '_> {
         let batch = (config.fit.batch / 2).max(1);
         let steps = self.data.len().div_ceil(batch).max(1);
         let epochs = config.effort * STUDENT_EPOCHS.max(STUDENT_STEPS.div_ceil(steps));
-        let mut rng = stream(config.fit.seed, Stream::Init);
-        let mut drawn = (0..STUDENT_STARTS).map(|_| redrawn(network, &mut rng));
-        // The first is `network` again.
-        drawn.next();
-        let others: Vec<Vae> = drawn.collect();
         let run = |rate: f64| {
             let learning_rate = rate * config.fit.learning_rate;
-            let fit =
+            let config =
                 FitConfig { epochs, batch, learning_rate, cosine: true, ..config.fit.clone() };
-            fit_best(network, others.iter().cloned(), self.data, &fit, self.watch)
+            fit(network, self.data, &config, self.watch)
         };
         match run(STUDENT_RATE) {
             Err(TrainError::Diverged { .. }) => Ok(run(1.0)?.0),

@@ -84,7 +84,7 @@ pub fn random_vae(
 }
 
 /// `like` from other random weights: those [`random_vae`] would draw for the same shape.
-pub(crate) fn redrawn(like: &Vae, rng: &mut impl Rng) -> Vae {
+pub(super) fn redrawn(like: &Vae, rng: &mut impl Rng) -> Vae {
     let mut vae = like.clone();
     for layer in vae.layers_mut() {
         let (name, activation) = (layer.name.clone(), layer.activation);

@@ -36,15 +36,14 @@ pub use normalize::{Normalize, fit_frontend, input_lsb};
 pub use precision::{known_precision, residual_precision};
 pub use teacher::TeacherConfig;
 
-pub(crate) use init::redrawn;
-pub(crate) use starts::fit_best;
-
 pub(crate) use gradient::{Batch as GradientBatch, Float, Gradients, LossConfig, gradients};
 
 use crate::graph::{Frontend, Vae};
 use crate::recording::WindowSet;
+use init::redrawn;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use starts::fit_best;
 
 /// Trains a VAE from random weights on normal windows.
 ///

@@ -14,7 +14,7 @@ use crate::recording::WindowSet;
 ///
 /// # Errors
 /// As [`super::train`]; [`TrainError::Diverged`] where every one of them did.
-pub(crate) fn fit_best(
+pub(super) fn fit_best(
     start: &Vae,
     others: impl ExactSizeIterator<Item = Vae>,
     data: &WindowSet<'_>,

@@ -128,6 +128,19 @@ fn convolutions_learn_and_repeat() {
 }
 
 #[test]
+fn weights_are_drawn_again_as_they_were() {
+    let mut shape = config(LikelihoodKind::Gaussian).architecture;
+    shape.convolutions = vec!["6x5s2".parse().unwrap(), "8x3s2".parse().unwrap()];
+    let draw = || stream(3, Stream::Init);
+    let first = random_vae(Frontend::identity(16, 16, 1), &shape, &mut draw()).unwrap();
+    let mut rng = draw();
+    let [same, other] = [(); 2].map(|()| redrawn(&first, &mut rng));
+    assert_eq!(same, first);
+    assert_eq!(other.params(), first.params());
+    assert!(other.layers().zip(first.layers()).all(|(a, b)| a.name == b.name && a.op != b.op));
+}
+
+#[test]
 fn an_image_is_convolved_along_both_axes() {
     let mut config = config(LikelihoodKind::Bernoulli);
     config.normalize = Normalize::Unit255;
