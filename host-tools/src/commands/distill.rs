@@ -91,7 +91,7 @@ pub fn run(args: DistillArgs, printer: &mut Printer) -> miette::Result<ExitCode>
         args.foreign.adapt(&mut teacher, loaded.iter().map(|loaded| &loaded.recording))?;
     }
     let set = window_set(&loaded, &teacher.frontend, args.keep_label)?;
-    let config = DistillConfig {
+    let mut config = DistillConfig {
         fine_tune: args.fit.config(),
         teacher: TeacherConfig {
             posterior: args.posterior,
@@ -100,6 +100,8 @@ pub fn run(args: DistillArgs, printer: &mut Printer) -> miette::Result<ExitCode>
             spliced: args.spliced,
         },
     };
+    // A network of random weights is not to be kept.
+    config.fine_tune.fit.keep_start = args.student.is_some();
     let start = match &args.student {
         Some(path) => {
             let (mut start, foreign) = open_float(path, &args.foreign)?;

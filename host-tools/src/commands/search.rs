@@ -155,12 +155,15 @@ pub fn run(args: SearchArgs, printer: &mut Printer) -> miette::Result<ExitCode> 
     if train.is_empty() {
         return Err(TrainError::TooFewWindows { windows: set.len() }.into());
     }
-    let reference = known_precision(reference, &set.subset(&train));
+    let given = reference;
+    // Measured by the score that trials have.
+    let reference =
+        Vae { score: like.score, ..known_precision(given.clone(), &set.subset(&train)) };
     let yardstick = Yardstick::new(&reference, &set.subset(&held_out), args.seed)?;
     let reference_loss = yardstick.of_float(&reference)?.negative_elbo;
     let rules = args.rules();
     let space = args.space();
-    let settings = args.settings(&rules, &space, &reference, &set)?;
+    let settings = args.settings(&rules, &space, &given, &set)?;
     let task = Task {
         train: set.subset(&train),
         yardstick,
@@ -205,7 +208,7 @@ pub fn run(args: SearchArgs, printer: &mut Printer) -> miette::Result<ExitCode> 
     best.vae.provenance = task.provenance.clone();
     write_trained(&args.out, &best.vae, best.settled.as_ref())?;
     let trials = study.trials()?;
-    let report = SearchReport::new(
+    let mut report = SearchReport::new(
         file_name(&args.out),
         &args.name,
         &task,
@@ -214,6 +217,7 @@ pub fn run(args: SearchArgs, printer: &mut Printer) -> miette::Result<ExitCode> 
         reference_loss,
         args.trials,
     )?;
+    report.score = Some(given.score).filter(|score| *score != task.like.score);
     if let Some(path) = &args.report {
         page(&report, &trials)?.save(path)?;
     }

@@ -25,7 +25,7 @@ pub(super) struct SearchReport {
     pub(super) front: Vec<TrialReport>,
     /// The model's score, where blobs were measured by another one.
     #[serde(skip)]
-    score: Option<ScoreKind>,
+    pub(super) score: Option<ScoreKind>,
 }
 
 /// A trial in it.
@@ -84,7 +84,7 @@ impl SearchReport {
             best: TrialReport::new(&best.trial, best.figures, task)?,
             reference_loss,
             front,
-            score: Some(task.yardstick.reference().score).filter(|score| *score != task.like.score),
+            score: None,
         })
     }
 

@@ -8,6 +8,7 @@ use crate::printer::{Listing, Printer, Table};
 use clap::Args;
 use picovae::graph::{Activation, Frontend, LikelihoodKind, Provenance, ScoreKind, TOOL};
 use picovae::import::write_safetensors;
+use picovae::recording::WindowSet;
 use picovae::train::{
     Architecture, Convolution, FitConfig, Image, Normalize, Settings, Sigma, TrainConfig,
     TrainReport, train,
@@ -166,7 +167,7 @@ pub fn run(args: TrainArgs, printer: &mut Printer) -> miette::Result<ExitCode> {
     let loaded = args.data.load()?;
     let frontend = args.frontend(&loaded)?;
     let set = window_set(&loaded, &frontend, args.keep_label)?;
-    let config = args.config(&loaded);
+    let config = args.config(&set);
     let command = Settings::of_command("train").and_all(&config).and_all(&frontend);
     let watched = args.checkpoint.watch(command)?;
     let (mut vae, report) = train(&set, &frontend, &config, watched.watch())?;
@@ -284,10 +285,10 @@ impl TrainArgs {
         Ok(frontend)
     }
 
-    fn config(&self, loaded: &[Loaded]) -> TrainConfig {
+    fn config(&self, set: &WindowSet<'_>) -> TrainConfig {
         let bernoulli = self.likelihood == LikelihoodKind::Bernoulli;
         // Pixels that are shares already.
-        let mut samples = loaded.iter().flat_map(|loaded| &loaded.recording.samples);
+        let mut samples = (0..set.len()).flat_map(|at| set.window(at).samples);
         let unit = samples.all(|x| (0.0..=1.0).contains(x));
         let stem = || {
             self.out.file_stem().map_or("model".to_string(), |stem| stem.to_string_lossy().into())

@@ -54,6 +54,7 @@ impl TrainingArgs {
                 validation: self.validation,
                 seed: self.seed,
                 patience: None,
+                keep_start: true,
                 ..FitConfig::default()
             },
             quantization: self.qat.then(|| QuantizeOptions {

@@ -101,7 +101,12 @@ impl Run<'_, '_> {
             // Further steps with the model as the teacher, in integers where they are coarse.
             self.watch.progress.set_prefix("distil");
             let fine_tune = FineTuneConfig {
-                fit: FitConfig { epochs: 4 * config.effort, cosine: true, ..config.fit.clone() },
+                fit: FitConfig {
+                    epochs: 4 * config.effort,
+                    cosine: true,
+                    keep_start: true,
+                    ..config.fit.clone()
+                },
                 quantization: (chain.bits == 4).then(|| options.clone()),
             };
             let mut teacher = TeacherConfig::of(self.model, &vae);

@@ -65,6 +65,8 @@ pub struct Yardstick {
 const MOST_NORMAL: usize = 4_000;
 /// Of those, damaged ones, at most; each is damaged in every way.
 const MOST_DAMAGED: usize = 250;
+/// Least deviation of a latent that never moves.
+const LEAST_DEVIATION: f64 = 1e-6;
 /// Windows run through a float model at once.
 const BATCH: usize = 256;
 /// Sizes of damage, in standard deviations of the channel: what is barely visible, and what is.
@@ -164,8 +166,11 @@ impl Yardstick {
             }
             Ok(all)
         };
-        let normal = LatentGaussian::fit(latents(&self.normal)?.view(), true, 0.0);
-        let normal = normal.ok_or(YardstickError::NoWindows)?;
+        let normal = latents(&self.normal)?;
+        let fitted = [true, false].into_iter();
+        let mut fitted =
+            fitted.filter_map(|full| LatentGaussian::fit(normal.view(), full, LEAST_DEVIATION));
+        let normal = fitted.next().ok_or(YardstickError::NoWindows)?;
         let probes = latents(&self.probes)?;
         Ok(probes.rows().into_iter().map(|mu| normal.squared_distance(mu)).collect())
     }

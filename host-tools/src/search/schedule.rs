@@ -52,7 +52,7 @@ pub enum Job {
 const TOURNAMENT: usize = 6;
 /// How often a candidate is drawn again that does not fit the budgets, and after how many draws it is made
 /// narrower until it does: where the budgets are tight, hardly a network at random keeps them.
-const DRAWS: usize = 400;
+const DRAWS: usize = 250;
 const PATIENT_DRAWS: usize = 200;
 
 /// The next job, claimed for `worker`. `fits` tells whether a candidate keeps the budgets.
@@ -125,22 +125,30 @@ fn draw(
         known[ranked[places.min().unwrap_or(0)]]
     };
     for attempt in 0..DRAWS {
-        let (mut candidate, parent) = if trials.len() < rules.random || known.len() < 4 {
+        let (candidate, parent) = if trials.len() < rules.random || known.len() < 4 {
             (space.random(&mut rng), None)
         } else {
             let (one, other) = (pick(&mut rng), pick(&mut rng));
             (space.child(&one.candidate, &other.candidate, &mut rng), Some(one.id))
         };
-        while attempt >= PATIENT_DRAWS && !fits(&candidate) {
-            let Some(narrower) = candidate.narrower() else { break };
-            candidate = narrower;
-        }
-        let new = trials.iter().all(|trial| trial.candidate != candidate);
-        if new && fits(&candidate) {
+        let fitting = match attempt {
+            ..PATIENT_DRAWS => Some(candidate).filter(|candidate| fits(candidate)),
+            _ => widest(candidate, fits),
+        };
+        let new = |one: &Candidate| trials.iter().all(|trial| trial.candidate != *one);
+        if let Some(candidate) = fitting.filter(new) {
             return Some((candidate, parent));
         }
     }
     None
+}
+
+/// The widest that fits of a candidate and its narrower forms.
+fn widest(candidate: Candidate, fits: &dyn Fn(&Candidate) -> bool) -> Option<Candidate> {
+    let forms: Vec<Candidate> =
+        std::iter::successors(Some(candidate), Candidate::narrower).collect();
+    // A narrower one needs less of everything; planning takes its time.
+    forms.get(forms.partition_point(|form| !fits(form))).cloned()
 }
 
 /// Places of the trials from best to worst. Half of the places go by quality alone,

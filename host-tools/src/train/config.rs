@@ -126,6 +126,9 @@ pub struct FitConfig {
     pub input_noise: f32,
     /// Probability of zeroing a feature of the encoder's input. 0 is off.
     pub input_dropout: f32,
+    /// Let the model given compete with its epochs on the held-out windows, of a training in float: for one that
+    /// was trained before. Random weights have no claim.
+    pub keep_start: bool,
     /// Seed of everything random.
     pub seed: u64,
     /// Threads a batch is split over. Part of the result: sums are rounded in
@@ -148,6 +151,7 @@ impl Default for FitConfig {
             validation: 0.1,
             input_noise: 0.0,
             input_dropout: 0.0,
+            keep_start: false,
             seed: 0,
             shards: 2,
         }

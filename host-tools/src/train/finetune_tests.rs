@@ -218,7 +218,7 @@ fn training_that_only_makes_it_worse_changes_no_weight() {
     let mut start = teacher(&data, 12, 20);
     start.likelihood = Likelihood::Gaussian { precision: None };
     start.score = ScoreKind::ReconstructionError;
-    let worse = FitConfig { learning_rate: 3.0, ..fit_config(2, 6) };
+    let worse = FitConfig { learning_rate: 3.0, keep_start: true, ..fit_config(2, 6) };
     let (kept, report) = super::fit(&start, &data, &worse, &ProgressBar::hidden()).unwrap();
     assert_eq!((&kept.encoder, &kept.decoder), (&start.encoder, &start.decoder));
     assert_eq!(report.best_epoch, 0);

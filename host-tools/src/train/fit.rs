@@ -22,8 +22,8 @@ use std::time::Instant;
 pub struct TrainReport {
     /// Epochs run.
     pub epochs: usize,
-    /// The epoch whose weights were kept, from 1; 0 where none was better than the model given, which
-    /// is as it was then.
+    /// The epoch whose weights were kept, from 1; 0 where none was better than the model given
+    /// ([`FitConfig::keep_start`]), whose weights are as they were then.
     pub best_epoch: usize,
     /// Mean loss over the training windows in that epoch, nats a window.
     pub train_loss: f64,
@@ -65,7 +65,6 @@ pub struct EpochRecord {
 
 /// Fits `start` to the windows, weights of all layers free, and returns the
 /// model of the best epoch, a Gaussian one with the precision of its residuals.
-/// Where no epoch is better on the held-out windows, `start` is what is best.
 ///
 /// # Errors
 /// As [`super::train`].
@@ -135,11 +134,11 @@ pub(super) fn run(
     if let State::Finished(outcome) = state {
         return with_precision(outcome.tuned(start, options));
     }
-    let is_fresh = matches!(state, State::Begun) && others.len() == 0;
+    let is_fresh = matches!(state, State::Begun);
     let training = Training::new(start, data, config)?;
     let state = starts::best(&training, others, state, watch)?;
     let mut course = training.course(start, teacher, options, state)?;
-    if is_fresh {
+    if is_fresh && config.keep_start {
         course.count_start(config, &training.features, &training.held_out);
     }
     training.run(&mut course, config.epochs, watch)?;
@@ -233,6 +232,10 @@ impl<'t, 's> Training<'t, 's> {
         progress.set_length((self.train.len().div_ceil(config.batch) * last) as u64);
         progress.set_position(course.report.steps as u64);
         let (done, earlier) = (course.report.epochs, course.report.seconds);
+        course.report.seconds = earlier + self.begun.elapsed().as_secs_f64();
+        if done > 0 && course.is_over(config) {
+            return Ok(());
+        }
         let mut shuffle = stream(config.seed, Stream::Shuffle);
         let mut order = self.train.clone();
         // Each order is shuffled out of the one before.

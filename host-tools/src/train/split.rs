@@ -11,7 +11,7 @@ const MIN_CLIPS: usize = 10;
 ///
 /// Overlapping windows must not lie on both sides, or validation measures
 /// memory. Where there are enough clips, or all are of one window, whole clips are held out at random;
-/// else the last part of each clip, with the windows that overlap it dropped.
+/// else the last part of each clip of more than one, with the windows that overlap it dropped.
 pub(super) fn split(
     data: &WindowSet<'_>,
     fraction: f32,
@@ -43,7 +43,12 @@ pub(super) fn split(
         validation.extend(groups.into_iter().flatten());
         train.extend(rest.into_iter().flatten());
     } else {
+        let alone = groups.len() == 1;
         for windows in groups {
+            if windows.len() == 1 && !alone {
+                train.extend(windows);
+                continue;
+            }
             let cut = windows.len() - held_out(windows.len()).min(windows.len());
             let Some(first) = windows.get(cut).map(|i| data.window(*i).start) else {
                 continue;
@@ -68,6 +73,14 @@ mod tests {
 
     #[test]
     fn few_clips_of_one_window_are_held_out_whole() {
+        let mixed = Recording::from_samples("mixed", vec![1, 16], vec![0.0; 16]).unwrap();
+        let single = Recording::from_samples("single", vec![2, 4], vec![0.0; 8]).unwrap();
+        let mut set = WindowSet::new();
+        for recording in [&single, &mixed] {
+            set.add(recording.clips(&Frontend::identity(4, 4, 1)).unwrap()).unwrap();
+        }
+        let (train, validation) = split(&set, 0.1, &mut stream(1, Stream::Split));
+        assert_eq!((train, validation), (vec![0, 1, 2, 3, 4], vec![5]));
         for (clips, held_out) in [(2, 1), (3, 1), (8, 1), (9, 1), (30, 3)] {
             let recording =
                 Recording::from_samples("few", vec![clips, 4], vec![0.0; 4 * clips]).unwrap();

@@ -57,8 +57,7 @@ pub(super) fn best(
             Err(TrainError::Diverged { loss, .. }) => loss,
             Err(error) => return Err(error),
         };
-        // Written so that NaN is none.
-        if loss < tried.least() {
+        if loss.is_finite() && loss < tried.least() {
             tried.best = Some(Box::new(course.snapshot()));
         }
         tried.losses.push(if loss.is_finite() { loss } else { f64::INFINITY });

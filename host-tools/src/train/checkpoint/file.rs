@@ -9,7 +9,7 @@ use super::CheckpointError;
 use crate::whole_file;
 
 /// Changes with what is kept.
-const MARK: &[u8; 16] = b"picovae-check-2\n";
+const MARK: &[u8; 16] = b"picovae-check-3\n";
 const DIGEST: usize = 32;
 
 /// What the file holds; `None` where there is none.
