@@ -135,7 +135,6 @@ pub fn run(args: SearchArgs, printer: &mut Printer) -> miette::Result<ExitCode> 
         end_with_parent();
     }
     args.check()?;
-    args.budget.check()?;
     let outputs = Outputs::default().and("-o", Some(&args.out));
     outputs.and("--report", args.report.as_deref()).check(&args.data.paths())?;
     let loaded = args.data.load()?;
@@ -286,7 +285,7 @@ impl SearchArgs {
         if !(self.false_alarm_rate > 0.0 && self.false_alarm_rate < 1.0) {
             return Err(CalibrateError::Rate(self.false_alarm_rate).into());
         }
-        Ok(())
+        self.budget.check()
     }
 
     /// The first rung's training.

@@ -204,6 +204,12 @@ fn beginnings(report: &TrainReport) -> String {
     told.collect::<Vec<_>>().join(", ")
 }
 
+/// Whether samples are shares already, as of float pixels.
+fn in_unit(set: &WindowSet<'_>) -> bool {
+    let mut samples = (0..set.len()).flat_map(|at| set.window(at).samples);
+    samples.all(|x| (0.0..=1.0).contains(x))
+}
+
 /// At most this many epochs are listed.
 const LISTED_EPOCHS: usize = 12;
 
@@ -286,10 +292,6 @@ impl TrainArgs {
     }
 
     fn config(&self, set: &WindowSet<'_>) -> TrainConfig {
-        let bernoulli = self.likelihood == LikelihoodKind::Bernoulli;
-        // Pixels that are shares already.
-        let mut samples = (0..set.len()).flat_map(|at| set.window(at).samples);
-        let unit = samples.all(|x| (0.0..=1.0).contains(x));
         let stem = || {
             self.out.file_stem().map_or("model".to_string(), |stem| stem.to_string_lossy().into())
         };
@@ -313,10 +315,10 @@ impl TrainArgs {
                 likelihood: self.likelihood,
                 score: self.score,
             },
-            normalize: self.normalize.unwrap_or(match (bernoulli, unit) {
-                (true, true) => Normalize::None,
-                (true, false) => Normalize::Unit255,
-                (false, _) => Normalize::PerChannel,
+            normalize: self.normalize.unwrap_or_else(|| match self.likelihood {
+                LikelihoodKind::Gaussian => Normalize::PerChannel,
+                LikelihoodKind::Bernoulli if in_unit(set) => Normalize::None,
+                LikelihoodKind::Bernoulli => Normalize::Unit255,
             }),
             starts: self.starts,
             fit: FitConfig {

@@ -1,9 +1,11 @@
 //! Chains of passes that bring a model under a budget, cheapest first.
 
 use super::nearest::{blocked, nearest};
-use super::run::{Made, Run};
+use super::run::{Made, OBSERVED, Run};
 use super::student::{Student, student};
-use super::{Chain, ChainReport, PruneError, Quality, Unit, Yardstick, YardstickError};
+use super::{
+    Chain, ChainReport, Criterion, PruneError, Quality, Yardstick, YardstickError, importance,
+};
 use crate::emit::{Blob, BlobError};
 use crate::graph::Vae;
 use crate::needs::{Needs, NeedsError, needs};
@@ -141,6 +143,7 @@ pub fn compress<'w>(
     let reference = yardstick.of_float(model)?;
     let run = Run {
         model,
+        ranked: importance(model, data, Criterion::Taylor, OBSERVED, config.fit.seed),
         data,
         held_out,
         config,
@@ -148,7 +151,6 @@ pub fn compress<'w>(
         reference,
         watch: watch.into(),
     };
-    let ranked = run.ranked();
     let mut tried = Tried::default();
     let ways = [Way::Whole, Way::Pruned, Way::Student];
     for (way, bits) in ways.into_iter().flat_map(|way| [(way, 8), (way, 4)]) {
@@ -159,7 +161,7 @@ pub fn compress<'w>(
                 continue;
             }
         };
-        let (chain, start, planned) = match run.plan(way, bits, whole, &ranked) {
+        let (chain, start, planned) = match run.plan(way, bits, whole) {
             Ok(Plan::Run { chain, start, needs }) => (chain, *start, needs),
             Ok(Plan::Beyond(report)) => {
                 tried.chains.push(report);
@@ -270,13 +272,7 @@ impl Way {
 
 impl Run<'_, '_> {
     /// The largest network that keeps the budget this way. `whole` is what the model needs as it is.
-    fn plan(
-        &self,
-        way: Way,
-        bits: u8,
-        whole: Needs,
-        ranked: &[(Unit, f64)],
-    ) -> Result<Plan, CompressError> {
+    fn plan(&self, way: Way, bits: u8, whole: Needs) -> Result<Plan, CompressError> {
         let (model, config) = (self.model, self.config);
         let options = self.options(bits);
         let needs = |vae: &Vae| needs(vae, &options, &config.detector.target);
@@ -285,7 +281,6 @@ impl Run<'_, '_> {
             let limits = config.budget.broken(&needs);
             Plan::Beyond(ChainReport::planned(way.least(bits), needs, limits))
         };
-        let at = |keep: f64| self.cut(ranked, keep);
         let from = |start: Vae, keep: f64, needs: Needs| {
             let (chain, start) = (way.chain(keep, bits), Box::new(start));
             Plan::Run { chain, start, needs }
@@ -296,17 +291,17 @@ impl Run<'_, '_> {
             Way::Whole => beyond(whole),
             _ if whole_fits => Plan::Vain,
             Way::Pruned => {
-                let least = needs(&at(LEAST))?;
+                let least = needs(&self.cut(LEAST))?;
                 if !config.budget.broken(&least).is_empty() {
                     return Ok(beyond(least));
                 }
                 let (mut low, mut high) = (LEAST, 1.0);
                 for _ in 0..12 {
                     let middle = (low * high).sqrt();
-                    if fits(&at(middle)) { low = middle } else { high = middle }
+                    if fits(&self.cut(middle)) { low = middle } else { high = middle }
                 }
                 let keep = low * SPARE;
-                from(model.clone(), keep, needs(&at(keep))?)
+                from(model.clone(), keep, needs(&self.cut(keep))?)
             }
             Way::Student => match student(model, config.image, config.fit.seed, fits)? {
                 Student::Widest(network) => {

@@ -8,7 +8,7 @@ use super::remove::{Unit, remove};
 use crate::blocks;
 use crate::graph::Vae;
 use crate::recording::WindowSet;
-use crate::train::{FitConfig, TrainError, Watch, fit};
+use crate::train::{FitConfig, TrainError, Watch, fit_weights, with_residual_precision};
 
 /// How a model is pruned.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -167,7 +167,7 @@ pub fn prune<'w>(
             pruning.tune(round, 0)?;
         }
     }
-    Ok((pruning.vae, pruning.report))
+    Ok((with_residual_precision(pruning.vae, data)?, pruning.report))
 }
 
 impl PruneConfig {
@@ -216,7 +216,8 @@ impl Pruning<'_, '_> {
             cosine: last || config.fit.cosine,
             ..config.fit.clone()
         };
-        let (tuned, trained) = fit(&self.vae, self.data, &fine_tuning, self.watch)?;
+        let others = std::iter::empty();
+        let (tuned, trained) = fit_weights(&self.vae, others, self.data, &fine_tuning, self.watch)?;
         self.vae = tuned;
         let report = &mut self.report;
         (report.params, report.macs) = (self.vae.params(), self.vae.macs());

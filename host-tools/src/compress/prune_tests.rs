@@ -8,7 +8,7 @@ use crate::needs::needs;
 use crate::quantize::{QuantizeOptions, WeightBits};
 use crate::recording::Recording;
 use crate::train::{
-    Architecture, FineTuneConfig, Normalize, Stream, TrainConfig, finetune, stream, train,
+    Architecture, FineTuneConfig, Normalize, Stream, TrainConfig, finetune, fit, stream, train,
 };
 use indicatif::ProgressBar;
 use rand::RngExt;

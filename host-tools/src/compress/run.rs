@@ -22,7 +22,7 @@ const STUDENT_EPOCHS: usize = 8;
 const STUDENT_STEPS: usize = 2_000;
 const STUDENT_RATE: f64 = 8.0;
 /// Windows importance is taken on.
-const OBSERVED: usize = 2_000;
+pub(super) const OBSERVED: usize = 2_000;
 /// Where a pruned network is beyond the plan, it is cut by this share, at most so often.
 const TRIM: f64 = 0.99;
 const TRIMS: i32 = 40;
@@ -40,6 +40,8 @@ pub(super) struct Made {
 /// What every chain needs.
 pub(super) struct Run<'r, 'w> {
     pub(super) model: &'r Vae,
+    /// Its units and what they are worth.
+    pub(super) ranked: Vec<(Unit, f64)>,
     pub(super) data: &'r WindowSet<'w>,
     pub(super) held_out: &'r WindowSet<'w>,
     pub(super) config: &'r CompressConfig,
@@ -59,14 +61,9 @@ impl Run<'_, '_> {
         needs.is_ok_and(|needs| self.config.budget.broken(&needs).is_empty())
     }
 
-    /// Units of the model by their importance, the least important ones first.
-    pub(super) fn ranked(&self) -> Vec<(Unit, f64)> {
-        importance(self.model, self.data, Criterion::Taylor, OBSERVED, self.config.fit.seed)
-    }
-
-    /// The model with this share of its parameters.
-    pub(super) fn cut(&self, ranked: &[(Unit, f64)], keep: f64) -> Vae {
-        shrink(self.model, ranked.to_vec(), (self.model.params() as f64 * keep) as usize)
+    /// The model with this share of its parameters, the least important units gone.
+    pub(super) fn cut(&self, keep: f64) -> Vae {
+        shrink(self.model, self.ranked.clone(), (self.model.params() as f64 * keep) as usize)
     }
 
     /// Runs a chain and measures what comes out.
@@ -194,7 +191,7 @@ impl Run<'_, '_> {
         let ranked = importance(&vae, self.data, Criterion::Taylor, OBSERVED, config.fit.seed);
         let target = |step| (vae.params() as f64 * TRIM.powi(step)) as usize;
         let mut smaller = (1..=TRIMS).map(|step| shrink(&vae, ranked.clone(), target(step)));
-        smaller.find(fits).unwrap_or_else(|| self.cut(&self.ranked(), keep))
+        smaller.find(fits).unwrap_or_else(|| self.cut(keep))
     }
 
     fn blob(

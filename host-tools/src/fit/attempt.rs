@@ -7,9 +7,7 @@ use super::{FitError, Signal};
 use crate::graph::{Frontend, LatentGaussian, Likelihood, SAMPLES, ScoreKind, Vae};
 use crate::metrics;
 use crate::recording::{Recording, WindowSet};
-use crate::train::{
-    FitConfig, Normalize, Stream, fit_frontend, random_vae, residual_precision, stream,
-};
+use crate::train::{FitConfig, Normalize, Stream, fit_frontend, random_vae, stream};
 use indicatif::ProgressBar;
 use ndarray::ArrayView2;
 
@@ -111,9 +109,9 @@ pub(super) fn train<'r>(
         ..FitConfig::default()
     };
     let (mut vae, _) = crate::train::fit(&start, &set, &config, progress)?;
-    let mut precision = residual_precision(&vae, &set);
-    bound_states(&mut precision, &vae.frontend, signal);
-    vae.likelihood = Likelihood::Gaussian { precision: Some(precision) };
+    if let Likelihood::Gaussian { precision: Some(precision) } = &mut vae.likelihood {
+        bound_states(precision, &vae.frontend, signal);
+    }
     vae.validate()?;
     let indices: Vec<usize> = (0..set.len()).step_by(set.len().div_ceil(4_000)).collect();
     let x = set.features(&vae.frontend, &indices);

@@ -132,7 +132,7 @@ impl<'t> Course<'t> {
             return;
         }
         let loss = validate(&self.vae, &Float, features, held_out, config);
-        // A network of random weights may have none.
+        // One that is no number is beaten by any.
         let Some(loss) = loss.filter(|loss| loss.is_finite()) else { return };
         self.best.to_beat = loss;
         self.report.validation_loss = Some(loss);

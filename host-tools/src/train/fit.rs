@@ -7,9 +7,10 @@ use super::finetune::{FineTuneConfig, FineTuned, Teacher};
 use super::gradient::LossConfig;
 use super::precision::with_residual_precision;
 use super::sampler::Sampler;
+use super::starts::{self, fit_weights};
 use super::teacher::Lessons;
 use super::validate::{check_length, check_unit_range};
-use super::{FitConfig, Stream, TrainError, split, starts, stream};
+use super::{FitConfig, Stream, TrainError, split, stream};
 use crate::graph::Vae;
 use crate::quantize::QuantizeOptions;
 use crate::recording::WindowSet;
@@ -74,9 +75,8 @@ pub fn fit<'w>(
     config: &FitConfig,
     watch: impl Into<Watch<'w>>,
 ) -> Result<(Vae, TrainReport), TrainError> {
-    let config = FineTuneConfig { fit: config.clone(), quantization: None };
-    let FineTuned { vae, report, .. } = finetune(start, data, None, &config, watch)?;
-    Ok((vae, report))
+    let (vae, report) = fit_weights(start, std::iter::empty(), data, config, watch.into())?;
+    Ok((with_residual_precision(vae, data)?, report))
 }
 
 /// Windows the ranges of quantization-aware training are taken from, at most.
@@ -97,10 +97,11 @@ pub fn finetune<'w>(
     config: &FineTuneConfig,
     watch: impl Into<Watch<'w>>,
 ) -> Result<FineTuned, TrainError> {
-    run(start, std::iter::empty(), data, teacher, config, watch.into())
+    let tuned = run(start, std::iter::empty(), data, teacher, config, watch.into())?;
+    Ok(FineTuned { vae: with_residual_precision(tuned.vae, data)?, ..tuned })
 }
 
-/// [`finetune`] of the best beginning of `start` and `others`, which are of its shape ([`starts`]).
+/// [`finetune`] of the weights of the best beginning of `start` and `others`, which are of its shape ([`starts`]).
 pub(super) fn run(
     start: &Vae,
     others: impl ExactSizeIterator<Item = Vae>,
@@ -126,13 +127,8 @@ pub(super) fn run(
         }
         None => State::Begun,
     };
-    let with_precision = |tuned: FineTuned| -> Result<FineTuned, TrainError> {
-        let vae = with_residual_precision(tuned.vae, data);
-        vae.validate()?;
-        Ok(FineTuned { vae, ..tuned })
-    };
     if let State::Finished(outcome) = state {
-        return with_precision(outcome.tuned(start, options));
+        return Ok(outcome.tuned(start, options));
     }
     let is_fresh = matches!(state, State::Begun);
     let training = Training::new(start, data, config)?;
@@ -147,7 +143,7 @@ pub(super) fn run(
     if let Some(checkpoint) = watch.checkpoint {
         checkpoint.keep(State::Finished(Box::new(Outcome::of(&tuned))))?;
     }
-    with_precision(tuned)
+    Ok(tuned)
 }
 
 /// What a training is run on, which no epoch changes.

@@ -36,6 +36,9 @@ pub use normalize::{Normalize, fit_frontend, input_lsb};
 pub use precision::{known_precision, residual_precision};
 pub use teacher::TeacherConfig;
 
+pub(crate) use precision::with_residual_precision;
+pub(crate) use starts::fit_weights;
+
 pub(crate) use gradient::{Batch as GradientBatch, Float, Gradients, LossConfig, gradients};
 
 use crate::graph::{Frontend, Vae};
@@ -43,7 +46,6 @@ use crate::recording::WindowSet;
 use init::redrawn;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use starts::fit_best;
 
 /// Trains a VAE from random weights on normal windows.
 ///
@@ -66,7 +68,8 @@ pub fn train<'w>(
     let mut rng = stream(config.fit.seed, Stream::Init);
     let start = random_vae(frontend, &config.architecture, &mut rng)?;
     let others = (1..config.starts).map(|_| redrawn(&start, &mut rng));
-    fit_best(&start, others, data, &config.fit, watch.into())
+    let (vae, report) = fit_weights(&start, others, data, &config.fit, watch.into())?;
+    Ok((with_residual_precision(vae, data)?, report))
 }
 
 /// Indices of the windows to train on and of those held out, as [`fit`] splits them:

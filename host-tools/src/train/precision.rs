@@ -1,5 +1,6 @@
 //! Precision of a Gaussian likelihood, learnt from residuals.
 
+use super::TrainError;
 use crate::graph::{Likelihood, Vae};
 use crate::recording::WindowSet;
 use ndarray::Array1;
@@ -11,15 +12,19 @@ const BATCH: usize = 512;
 /// so that a feature which never moved does not dominate the score.
 const FLOOR: f64 = 0.01;
 
-/// `vae`, where it is Gaussian with the precision of its residuals over the windows.
-pub(crate) fn with_residual_precision(vae: Vae, data: &WindowSet<'_>) -> Vae {
-    match vae.likelihood {
+/// `vae` as a training ends: where it is Gaussian, with the precision of its residuals over the windows.
+pub(crate) fn with_residual_precision(vae: Vae, data: &WindowSet<'_>) -> Result<Vae, TrainError> {
+    let vae = match vae.likelihood {
         Likelihood::Bernoulli => vae,
-        Likelihood::Gaussian { .. } => {
-            let precision = Some(residual_precision(&vae, data));
-            Vae { likelihood: Likelihood::Gaussian { precision }, ..vae }
-        }
-    }
+        Likelihood::Gaussian { .. } => refitted(vae, data),
+    };
+    vae.validate()?;
+    Ok(vae)
+}
+
+fn refitted(vae: Vae, data: &WindowSet<'_>) -> Vae {
+    let precision = Some(residual_precision(&vae, data));
+    Vae { likelihood: Likelihood::Gaussian { precision }, ..vae }
 }
 
 /// `vae`, where it is Gaussian and knows no precision with that of its residuals over the windows.
@@ -28,7 +33,7 @@ pub(crate) fn with_residual_precision(vae: Vae, data: &WindowSet<'_>) -> Vae {
 /// features are: no measure for networks that are trained, which have their own.
 pub fn known_precision(vae: Vae, data: &WindowSet<'_>) -> Vae {
     match vae.likelihood {
-        Likelihood::Gaussian { precision: None } => with_residual_precision(vae, data),
+        Likelihood::Gaussian { precision: None } => refitted(vae, data),
         _ => vae,
     }
 }

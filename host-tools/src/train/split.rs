@@ -36,16 +36,16 @@ pub(super) fn split(
     let held_out = |n: usize| ((n as f32 * fraction).round() as usize).clamp(1, n.max(2) - 1);
     let (mut train, mut validation) = (Vec::new(), Vec::new());
     // A clip of one window has no end to be held out.
-    let are_single = groups.len() > 1 && groups.iter().all(|windows| windows.len() == 1);
+    let several = groups.len() > 1;
+    let are_single = several && groups.iter().all(|windows| windows.len() == 1);
     if groups.len() >= MIN_CLIPS || are_single {
         groups.shuffle(rng);
         let rest = groups.split_off(held_out(groups.len()));
         validation.extend(groups.into_iter().flatten());
         train.extend(rest.into_iter().flatten());
     } else {
-        let alone = groups.len() == 1;
         for windows in groups {
-            if windows.len() == 1 && !alone {
+            if several && windows.len() == 1 {
                 train.extend(windows);
                 continue;
             }

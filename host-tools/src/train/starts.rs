@@ -10,11 +10,12 @@ use super::{FitConfig, TrainError, TrainReport};
 use crate::graph::Vae;
 use crate::recording::WindowSet;
 
-/// [`fit`](super::fit()) of the best beginning of `start` and `others`, which are networks of its shape.
+/// The weights of [`fit`](super::fit()), of the best beginning of `start` and `others`, which are networks of its
+/// shape. A Gaussian keeps its precision, for who trains on before anyone asks for it.
 ///
 /// # Errors
 /// As [`super::train`]; [`TrainError::Diverged`] where every one of them did.
-pub(super) fn fit_best(
+pub(crate) fn fit_weights(
     start: &Vae,
     others: impl ExactSizeIterator<Item = Vae>,
     data: &WindowSet<'_>,
@@ -98,7 +99,7 @@ mod tests {
         starts[0].mu.op.parameters_mut().unwrap().0.fill(1e30);
         let bar = ProgressBar::hidden();
         let best_of = |starts: &[Vae], config: &FitConfig| {
-            fit_best(&starts[0], starts[1..].iter().cloned(), &data, config, (&bar).into())
+            fit_weights(&starts[0], starts[1..].iter().cloned(), &data, config, (&bar).into())
         };
         for validation in [0.2, 0.0] {
             let config = FitConfig { validation, ..fit_config(3, 4) };
